@@ -1,0 +1,1 @@
+"""Readings become findings: vectorised judging, offline and live."""

@@ -1,0 +1,1 @@
+"""The `heatwatch` command: the one place that wires settings to implementations."""

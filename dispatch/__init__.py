@@ -1,0 +1,1 @@
+"""Findings become tickets with their clocks."""

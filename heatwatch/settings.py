@@ -1,0 +1,96 @@
+"""Settings of a running heatwatch: `heatwatch.toml`, overridden by `HEATWATCH_…` variables, overridden by flags."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from heatwatch.errors import BadInput
+
+
+class ClockKind(StrEnum):
+    """The one clock that a `serve` has."""
+
+    WALL = "wall"
+    REPLAY = "replay"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; frozen once read."""
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix="HEATWATCH_", extra="forbid", frozen=True, toml_file="heatwatch.toml"
+    )
+
+    data_dir: Path = Path("heatwatch-data")
+    """Folder of the journal, the embedded reading store and the SQLite records."""
+    timezone: str = "Asia/Shanghai"
+    """The company's time zone (R1: local hours)."""
+    rules: Path | None = None
+    """Rules file; the rules of `heatwatch/rules/default.yaml` where none is given."""
+    broker: str = "embedded"
+    """`embedded`, or the address of a broker as `mqtt://host:port`."""
+    broker_port: int = Field(default=1883, ge=0, le=65535)
+    """Port of the embedded broker on 127.0.0.1; 0 takes a free one."""
+    worker: str = "ingest-1"
+    """Name of this ingest worker: its MQTT client id and its journal; must stay the same over restarts."""
+    clock: ClockKind = ClockKind.WALL
+    """`wall`, or `replay` for the ticks on `heat/_clock`."""
+    api_host: str = "127.0.0.1"
+    """Address on which the API listens."""
+    api_port: int = Field(default=8000, ge=0, le=65535)
+    """Port on which the API listens; 0 takes a free one."""
+    judge_every_s: float = Field(default=60.0, gt=0)
+    """How often findings are brought up to the wall clock when nothing arrives [s]."""
+    ahead_limit_s: int = Field(default=600, ge=0)
+    """A reading whose time is this far past the clock or more is quarantined [s]."""
+    journal_limit_mb: int = Field(default=4096, gt=0)
+    """Bound of the journal [MB]; ingest stops acknowledging before it is passed."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the framework's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put flags first, then the environment, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @classmethod
+    def read(cls, **flags: Any) -> Settings:
+        """Read the settings; flags that are None are not given.
+
+        Raises
+        ------
+        BadInput
+            Naming every setting that is wrong.
+        """
+        try:
+            return cls(**{name: value for name, value in flags.items() if value is not None})
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise BadInput(wrong, where="settings") from error
+        except ValueError as error:
+            raise BadInput(str(error), where="heatwatch.toml") from error
+
+    @property
+    def records_url(self) -> str:
+        """SQLAlchemy address of the records."""
+        return f"sqlite:///{self.data_dir / 'records.sqlite'}"
+
+    @property
+    def readings_path(self) -> Path:
+        """File of the embedded reading store."""
+        return self.data_dir / "readings.duckdb"
+
+    @property
+    def journal_dir(self) -> Path:
+        """Folder of this worker's journal."""
+        return self.data_dir / "journal" / self.worker

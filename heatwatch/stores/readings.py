@@ -1,0 +1,115 @@
+"""The protocol of every reading store.
+
+A raw reading is kept under (source, time): the source is the device that measured, or the point where no device
+is named. A second row with the same source, time and value is a duplicate and is not kept again; one with another
+value is a conflict and is kept beside the first (R8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64 = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+Int8 = NDArray[np.int8]
+Float64 = NDArray[np.float64]
+
+
+class Outcome(IntEnum):
+    """What became of a row that was written."""
+
+    STORED = 0
+    DUPLICATE = 1
+    CONFLICT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingBatch:
+    """Rows to write, as columns of one length.
+
+    Attributes
+    ----------
+    source
+        Device or point, one string a row.
+    time_ms, arrived_ms
+        When measured and when received [ms].
+    temp_c, humidity_pct, battery, rssi_dbm
+        Measured values [degC, %, as sent, dBm]; NaN where the device sent none.
+    flags
+        Comma-joined flags, empty where there are none.
+    worker
+        The ingest worker whose journal the rows come from.
+    sequence, position
+        The message in that journal, and the row within the message. (worker, sequence, position) is a row's
+        birth certificate: written again after a crash, it has the outcome that it had the first time.
+    """
+
+    source: Sequence[str]
+    time_ms: Int64
+    temp_c: Float64
+    humidity_pct: Float64
+    battery: Float64
+    rssi_dbm: Float64
+    flags: Sequence[str]
+    arrived_ms: Int64
+    worker: str
+    sequence: Int64
+    position: Int32
+
+    def __len__(self) -> int:
+        return len(self.time_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingColumns:
+    """Rows read, ordered by source and time: `source[code[i]]` measured `temp_c[i]` [degC] at `time_ms[i]`."""
+
+    source: Sequence[str]
+    code: Int32
+    time_ms: Int64
+    temp_c: Float64
+
+    def __len__(self) -> int:
+        return len(self.time_ms)
+
+
+@runtime_checkable
+class ReadingStore(Protocol):
+    """Keeps every reading. Safe to call from several threads of one process."""
+
+    def write(self, batch: ReadingBatch) -> Int8:
+        """Keep a batch durably and return an `Outcome` a row; all of it is kept or none.
+
+        Raises
+        ------
+        Unavailable
+            If the store does not answer; nothing was kept, or what was kept is recognised when written again.
+        """
+        ...
+
+    def read(
+        self,
+        sources: Sequence[str] | None = None,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+    ) -> ReadingColumns:
+        """Return the rows of `sources` (None: all) measured in `[start_ms, end_ms)` (None: unbounded)."""
+        ...
+
+    def count(self) -> int:
+        """Return how many rows are kept."""
+        ...
+
+    def ping(self) -> None:
+        """Raise `Unavailable` if the store does not answer."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections; what was written stays."""
+        ...
