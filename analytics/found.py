@@ -1,0 +1,398 @@
+"""What is found at one moment, as tables of numbers, and the two faces of these: frames, and findings one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analytics import heat, machine, silence
+from analytics.carry import Ended
+from analytics.machine import NEVER, Records
+from analytics.silence import Spans
+from analytics.timeline import Timeline, row_at
+from heatwatch.domain.findings import COLUMNS, EndReason, Finding, FindingKind, SubjectKind
+from heatwatch.domain.instants import HOUR_MS
+
+Int64 = NDArray[np.int64]
+
+SUBJECTS = (SubjectKind.POINT, SubjectKind.BUILDING, SubjectKind.STATION)
+"""`subject_kind` of the tables is an index into this."""
+_POINT, _BUILDING, _STATION = range(3)
+_NOTHING = -1
+
+SILENT = np.dtype(
+    [
+        ("subject_kind", np.int8),
+        ("subject", np.int32),
+        ("open", np.bool_),
+        ("start", np.int64),
+        ("end", np.int64),
+        ("part_kind", np.int8),
+        ("part", np.int32),
+    ]
+)
+"""A data outage; `end` `NEVER` while it is open; `part_kind` -1 where it is part of nothing."""
+
+UNHEATED = np.dtype(
+    [
+        ("subject_kind", np.int8),
+        ("subject", np.int32),
+        ("open", np.bool_),
+        ("start", np.int64),
+        ("end", np.int64),
+        ("confidence", np.float64),
+        ("points", np.int64),
+    ]
+)
+"""A heat outage; `end` `NEVER` while it is open."""
+
+_REASONS = (EndReason.RECOVERED, EndReason.SILENCE, EndReason.SUSPENDED, EndReason.SEASON, "")
+_MK_MS_PER_K_H = 1000 * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything found at `as_of_ms`: tables of `SPELL`, `UNHEATED`, `SILENT` and `FAULT`, in no fixed order."""
+
+    as_of_ms: int
+    spells: Records
+    unheated: Records
+    silent: Records
+    faults: Records
+
+
+def found_at(timeline: Timeline, state: Records, ended: Ended, buildings: Records, as_of_ms: int) -> Found:
+    """Put together what is over and what stands at `as_of_ms`."""
+    points = len(timeline.points)
+    standing, faulty = np.zeros(points, machine.SPELL), np.zeros(points, machine.FAULT)
+    cold, faults = machine.unfinished(state, as_of_ms, standing, faulty)
+    silences = silence.point_silences(timeline, state, ended.silences, as_of_ms)
+    return Found(
+        as_of_ms,
+        np.concatenate((ended.spells, standing[:cold])),
+        _unheated(timeline, np.concatenate((ended.outages, heat.still_open(buildings))), as_of_ms),
+        _silent(timeline, silences, as_of_ms),
+        np.concatenate((ended.faults, faulty[:faults])),
+    )
+
+
+def _silent(timeline: Timeline, points: Spans, as_of_ms: int) -> Records:
+    segments, rows = timeline.segments, timeline.rows
+    own = row_at(segments.first, segments.start, segments.row, points.subject, points.start)
+    by_building = points.of(rows.building[own].astype(np.int64))
+    by_station = points.of(rows.station[own].astype(np.int64))
+    buildings = stations = points.where(np.zeros(len(points), dtype=np.bool_))
+    if len(points) > 1:
+        service, row = silence.service_spans(timeline, as_of_ms)
+        buildings = silence.together(points, service, rows.building[row].astype(np.int64), as_of_ms)
+        stations = silence.together(points, service, rows.station[row].astype(np.int64), as_of_ms)
+    home = buildings.of(_station_of_buildings(timeline)[buildings.subject])
+    in_building = np.where(silence.overlapping(by_building, buildings), by_building.subject, _NOTHING)
+    in_station = np.where(silence.overlapping(by_station, stations), by_station.subject, _NOTHING)
+    home_in_station = np.where(silence.overlapping(home, stations), home.subject, _NOTHING)
+    return np.concatenate(
+        (
+            _silent_rows(_POINT, points, in_building, in_station),
+            _silent_rows(_BUILDING, buildings, np.full(len(buildings), _NOTHING), home_in_station),
+            _silent_rows(_STATION, stations, np.full(len(stations), _NOTHING), np.full(len(stations), _NOTHING)),
+        )
+    )
+
+
+def _silent_rows(kind: int, spans: Spans, in_building: Int64, in_station: Int64) -> Records:
+    table = np.zeros(len(spans), SILENT)
+    _put_spans(table, kind, spans)
+    station_or_none = np.where(in_station == _NOTHING, _NOTHING, _STATION)
+    table["part_kind"] = np.where(in_building == _NOTHING, station_or_none, _BUILDING)
+    table["part"] = np.where(in_building == _NOTHING, in_station, in_building)
+    return table
+
+
+def _put_spans(table: Records, kind: int, spans: Spans) -> None:
+    table["subject_kind"], table["subject"] = kind, spans.subject
+    table["start"], table["open"] = spans.start, spans.open
+    table["end"] = np.where(spans.open, NEVER, spans.end)
+
+
+def _station_of_buildings(timeline: Timeline) -> Int64:
+    station = np.zeros(len(timeline.buildings), dtype=np.int64)
+    station[timeline.rows.building] = timeline.rows.station
+    return station
+
+
+def _unheated(timeline: Timeline, outages: Records, as_of_ms: int) -> Records:
+    until = np.where(outages["open"], as_of_ms, outages["end"])
+    buildings = Spans(outages["building"].astype(np.int64), outages["start"], until, outages["open"])
+    by_building = np.zeros(len(outages), UNHEATED)
+    _put_spans(by_building, _BUILDING, buildings)
+    by_building["confidence"], by_building["points"] = outages["confidence"], outages["points"]
+    home = _station_of_buildings(timeline)
+    stations = _stations_without_heat(home, buildings, as_of_ms)
+    by_station = np.zeros(len(stations), UNHEATED)
+    _put_spans(by_station, _STATION, stations)
+    for k in range(len(stations)):
+        theirs = home[buildings.subject] == stations.subject[k]
+        at_once = theirs & (buildings.start < stations.end[k]) & (buildings.end > stations.start[k])
+        by_station["confidence"][k] = outages["confidence"][at_once].min()
+        by_station["points"][k] = outages["points"][at_once].sum()
+    return np.concatenate((by_building, by_station))
+
+
+def _stations_without_heat(home: Int64, buildings: Spans, as_of_ms: int) -> Spans:
+    """Find when more than half of a station's buildings, at least two, are without heat at once."""
+    count = len(home)
+    ever = np.full(count, NEVER, dtype=np.int64)
+    now = np.full(count, as_of_ms, dtype=np.int64)
+    whole = Spans(home, ever, now, np.zeros(count, dtype=np.bool_))
+    part = buildings.of(home[buildings.subject]).where(buildings.start < as_of_ms)
+    return silence.majority(part, whole, as_of_ms, at_least=2)
+
+
+# --- the first face: frames, for files and notebooks
+
+
+def frames_of(timeline: Timeline, found: Found) -> dict[FindingKind, pd.DataFrame]:
+    """Return the columns of the design's files: instants as UTC timestamps (NaT: none), rows in the files' order."""
+    return {
+        FindingKind.COLD_SPELL: _spell_frame(timeline, found.spells),
+        FindingKind.HEAT_OUTAGE: _heat_frame(timeline, found),
+        FindingKind.DATA_OUTAGE: _silence_frame(timeline, found),
+        FindingKind.SENSOR_FAULT: _fault_frame(timeline, found.faults),
+    }
+
+
+def _instants(ms: Int64) -> pd.DatetimeIndex:
+    stamps = np.where(ms == NEVER, np.datetime64("NaT").view(np.int64), ms).view("datetime64[ms]")
+    return pd.DatetimeIndex(stamps, tz="UTC")
+
+
+def _text(words: Sequence[str], code: NDArray[Any]) -> pd.Series[Any]:
+    return pd.Series(np.array([*words, ""], dtype=object)[code], dtype="str")
+
+
+def _frame(kind: FindingKind, columns: Mapping[str, Any], by: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(columns).sort_values(list(by), kind="stable", ignore_index=True)[list(COLUMNS[kind])]
+
+
+def _rule_names(timeline: Timeline, masks: Sequence[int]) -> list[str]:
+    return ["+".join(name for k, name in enumerate(timeline.week.rules) if mask >> k & 1) for mask in masks]
+
+
+def _spell_frame(timeline: Timeline, spells: Records) -> pd.DataFrame:
+    masks, which = np.unique(spells["rules"], return_inverse=True)
+    columns = {
+        "point_id": _text(timeline.points, spells["point"]),
+        "start": _instants(spells["start"]),
+        "end": _instants(spells["end"]),
+        "open": spells["end_reason"] == machine.RUNNING,
+        "confirmed_at": _instants(spells["confirmed_at"]),
+        "end_reason": _text(_REASONS, spells["end_reason"]),
+        "violation_h": spells["violation_ms"] / HOUR_MS,
+        "unknown_h": spells["unknown_ms"] / HOUR_MS,
+        "min_temp_c": spells["min_temp_c"],
+        "deficit_kh": spells["deficit_mk_ms"] / _MK_MS_PER_K_H,
+        "rule": _text(_rule_names(timeline, masks.tolist()), which),
+    }
+    return _frame(FindingKind.COLD_SPELL, columns, ("point_id", "start"))
+
+
+def _fault_frame(timeline: Timeline, faults: Records) -> pd.DataFrame:
+    columns = {
+        "point_id": _text(timeline.points, faults["point"]),
+        "kind": pd.Series(["out_of_range"] * len(faults), dtype="str"),
+        "start": _instants(faults["start"]),
+        "end": _instants(faults["end"]),
+        "open": faults["open"],
+        "detail": pd.Series([_range_detail(fault) for fault in faults], dtype="str"),
+    }
+    return _frame(FindingKind.SENSOR_FAULT, columns, ("point_id", "start"))
+
+
+def _range_detail(fault: Any) -> str:
+    return f"n={fault['rows']} min={fault['low_c']:.1f} max={fault['high_c']:.1f}"
+
+
+def _subjects(timeline: Timeline) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    return timeline.points, timeline.buildings, timeline.stations
+
+
+def _subject_columns(timeline: Timeline, table: Records, as_of_ms: int) -> dict[str, Any]:
+    subject = pd.Series([""] * len(table), dtype=object)
+    for kind, names in enumerate(_subjects(timeline)):
+        chosen = table["subject_kind"] == kind
+        subject[chosen] = _text(names, table["subject"][chosen]).to_numpy()
+    return {
+        "order": table["subject_kind"],
+        "subject_kind": _text(SUBJECTS, table["subject_kind"]),
+        "subject_id": subject.astype("str"),
+        "start": _instants(table["start"]),
+        "end": _instants(table["end"]),
+        "open": table["open"],
+        "duration_h": (np.where(table["open"], as_of_ms, table["end"]) - table["start"]) / HOUR_MS,
+    }
+
+
+def _silence_frame(timeline: Timeline, found: Found) -> pd.DataFrame:
+    part = [
+        _part(timeline, int(kind), int(code))
+        for kind, code in zip(found.silent["part_kind"], found.silent["part"], strict=True)
+    ]
+    columns = {
+        **_subject_columns(timeline, found.silent, found.as_of_ms),
+        "part_of": pd.Series(part, dtype="str"),
+    }
+    return _frame(FindingKind.DATA_OUTAGE, columns, ("order", "subject_id", "start"))
+
+
+def _part(timeline: Timeline, kind: int, code: int) -> str:
+    return "" if kind == _NOTHING else f"{SUBJECTS[kind]}:{_subjects(timeline)[kind][code]}"
+
+
+def _heat_frame(timeline: Timeline, found: Found) -> pd.DataFrame:
+    columns = {
+        **_subject_columns(timeline, found.unheated, found.as_of_ms),
+        "evidence": pd.Series(["rooms"] * len(found.unheated), dtype="str"),
+        "confidence": found.unheated["confidence"],
+        "points": found.unheated["points"],
+    }
+    return _frame(FindingKind.HEAT_OUTAGE, columns, ("order", "subject_id", "start"))
+
+
+# --- the second face: findings one by one, for the records
+
+Subject = tuple[FindingKind, SubjectKind, str]
+"""Whom findings of one kind speak of."""
+
+
+def changed_subjects(timeline: Timeline, before: Found | None, now: Found) -> set[Subject]:
+    """Say of whom something else is found now than before."""
+    found: set[Subject] = set()
+    names = _subjects(timeline)
+    for kind, table, field in (
+        (FindingKind.COLD_SPELL, "spells", "point"),
+        (FindingKind.SENSOR_FAULT, "faults", "point"),
+        (FindingKind.HEAT_OUTAGE, "unheated", "subject"),
+        (FindingKind.DATA_OUTAGE, "silent", "subject"),
+    ):
+        new = getattr(now, table)
+        old = getattr(before, table) if before is not None else new[:0]
+        for rows in (_missing_in(new, old), _missing_in(old, new)):
+            kinds = rows["subject_kind"] if field == "subject" else np.full(len(rows), _POINT)
+            found.update(
+                (kind, SUBJECTS[k], names[k][code])
+                for k, code in zip(kinds.tolist(), rows[field].tolist(), strict=True)
+            )
+    return found
+
+
+def _missing_in(rows: Records, others: Records) -> Records:
+    if not len(rows) or not len(others):
+        return rows
+    raw = np.dtype((np.void, rows.dtype.itemsize))
+    known = set(np.ascontiguousarray(others).view(raw).tolist())
+    return rows[[row not in known for row in np.ascontiguousarray(rows).view(raw).tolist()]]
+
+
+def findings_of(timeline: Timeline, found: Found, subjects: set[Subject]) -> Iterator[Finding]:
+    """Return the findings that speak of `subjects`, one by one."""
+    points = {name: code for code, name in enumerate(timeline.points)}
+    for kind, table in ((FindingKind.COLD_SPELL, found.spells), (FindingKind.SENSOR_FAULT, found.faults)):
+        wanted = np.array([points[name] for k, _, name in subjects if k == kind], dtype=np.int64)
+        for row in table[np.isin(table["point"], wanted)]:
+            yield _spell(timeline, row) if kind is FindingKind.COLD_SPELL else _fault(timeline, row)
+    for kind, table in ((FindingKind.HEAT_OUTAGE, found.unheated), (FindingKind.DATA_OUTAGE, found.silent)):
+        if any(k == kind for k, _, _ in subjects):
+            for row in table:
+                finding = _outage(timeline, kind, row)
+                if (kind, finding.subject_kind, finding.subject_id) in subjects:
+                    yield finding
+
+
+def _instant(ms: Any) -> int | None:
+    return None if ms == NEVER else int(ms)
+
+
+def _home(timeline: Timeline, point: int, at_ms: int) -> tuple[str, str]:
+    segments, rows = timeline.segments, timeline.rows
+    row = row_at(
+        segments.first,
+        segments.start,
+        segments.row,
+        np.array([point], dtype=np.int64),
+        np.array([at_ms], dtype=np.int64),
+    )[0]
+    return timeline.buildings[rows.building[row]], timeline.stations[rows.station[row]]
+
+
+def _point_finding(
+    timeline: Timeline, kind: FindingKind, row: Any, *, confirmed_ms: int | None, running: bool, detail: dict[str, Any]
+) -> Finding:
+    building, station = _home(timeline, int(row["point"]), int(row["start"]))
+    return Finding(
+        kind,
+        SubjectKind.POINT,
+        timeline.points[row["point"]],
+        building,
+        station,
+        int(row["start"]),
+        _instant(row["end"]),
+        running,
+        confirmed_ms,
+        detail,
+    )
+
+
+def _spell(timeline: Timeline, row: Any) -> Finding:
+    detail = {
+        "end_reason": str(_REASONS[row["end_reason"]]),
+        "violation_h": float(row["violation_ms"] / HOUR_MS),
+        "unknown_h": float(row["unknown_ms"] / HOUR_MS),
+        "min_temp_c": float(row["min_temp_c"]),
+        "deficit_kh": float(row["deficit_mk_ms"] / _MK_MS_PER_K_H),
+        "rule": _rule_names(timeline, [int(row["rules"])])[0],
+    }
+    running = bool(row["end_reason"] == machine.RUNNING)
+    confirmed_ms = _instant(row["confirmed_at"])
+    return _point_finding(
+        timeline, FindingKind.COLD_SPELL, row, confirmed_ms=confirmed_ms, running=running, detail=detail
+    )
+
+
+def _fault(timeline: Timeline, row: Any) -> Finding:
+    detail = {"kind": "out_of_range", "detail": _range_detail(row)}
+    running = bool(row["open"])
+    return _point_finding(timeline, FindingKind.SENSOR_FAULT, row, confirmed_ms=None, running=running, detail=detail)
+
+
+def _outage(timeline: Timeline, kind: FindingKind, row: Any) -> Finding:
+    code, subject = int(row["subject"]), SUBJECTS[row["subject_kind"]]
+    if subject is SubjectKind.POINT:
+        building, station = _home(timeline, code, int(row["start"]))
+    elif subject is SubjectKind.BUILDING:
+        building, station = timeline.buildings[code], timeline.stations[_station_of_buildings(timeline)[code]]
+    else:
+        building, station = "", timeline.stations[code]
+    detail: dict[str, Any]
+    if kind is FindingKind.HEAT_OUTAGE:
+        detail = {"evidence": "rooms", "confidence": float(row["confidence"]), "points": int(row["points"])}
+    else:
+        detail = {"part_of": _part(timeline, int(row["part_kind"]), int(row["part"]))}
+    if not row["open"]:
+        detail["duration_h"] = float((row["end"] - row["start"]) / HOUR_MS)
+    return Finding(
+        kind,
+        subject,
+        _subjects(timeline)[row["subject_kind"]][code],
+        building,
+        station,
+        int(row["start"]),
+        _instant(row["end"]),
+        bool(row["open"]),
+        None,
+        detail,
+    )

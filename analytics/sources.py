@@ -1,0 +1,90 @@
+"""From sources to points: a raw reading is kept under its device, and the register says in whose room that was."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analytics.timeline import row_at
+from heatwatch.domain.register import FAR_PAST_MS, Register
+from heatwatch.stores.readings import ReadingColumns, ReadingStore
+
+Int64 = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+Float64 = NDArray[np.float64]
+
+NOBODY = -1
+
+
+class SourceMap:
+    """Which point a source spoke for, at each moment.
+
+    A device speaks for the point that the register assigns it to at that time; a source that bears a point's name
+    speaks for that point where it is no device assigned elsewhere.
+
+    Parameters
+    ----------
+    register
+        The register in force.
+    points
+        The points by their numbers.
+    """
+
+    def __init__(self, register: Register, points: Sequence[str]) -> None:
+        number = {name: code for code, name in enumerate(points)}
+        spans: dict[str, list[tuple[int, int]]] = {name: [(FAR_PAST_MS, code)] for name, code in number.items()}
+        self._sources_of: defaultdict[int, set[str]] = defaultdict(set)
+        for name, code in number.items():
+            self._sources_of[code].add(name)
+        for row in register.rows:
+            if row.device_id is not None:
+                own = number.get(row.device_id, NOBODY)
+                assigned = spans.setdefault(row.device_id, [(FAR_PAST_MS, own)])
+                assigned += [(row.valid_from_ms, number[row.point_id]), (row.valid_to_ms, own)]
+                self._sources_of[number[row.point_id]].add(row.device_id)
+        self._number = {source: code for code, source in enumerate(spans)}
+        flat = [(code, *span) for code, source in enumerate(spans) for span in _in_order(spans[source])]
+        table = np.array(flat, dtype=np.int64).reshape(-1, 3)
+        self._first = np.searchsorted(table[:, 0], np.arange(len(spans) + 1)).astype(np.int64)
+        self._start = table[:, 1].copy()
+        self._point = table[:, 2].astype(np.int32)
+
+    def points(self, readings: ReadingColumns) -> Int32:
+        """Return the point number of each row, `NOBODY` where no point was measured."""
+        numbers = np.array([self._number.get(source, NOBODY) for source in readings.source], dtype=np.int64)
+        source = numbers[readings.code] if len(readings) else np.zeros(0, dtype=np.int64)
+        point = np.full(len(source), NOBODY, dtype=np.int32)
+        known = source != NOBODY
+        point[known] = row_at(self._first, self._start, self._point, source[known], readings.time_ms[known])
+        return point
+
+    def sources(self, points: Sequence[int]) -> list[str]:
+        """Return every source that ever spoke for one of `points`."""
+        return sorted(set().union(*(self._sources_of[point] for point in points)))
+
+
+def _in_order(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sort by beginning; of two that begin at once the later named holds (an assignment over an ending)."""
+    return sorted(dict(sorted(spans, key=lambda span: (span[0], span[1] != NOBODY))).items())
+
+
+class StoredHistory:
+    """The history of points, read from the store."""
+
+    def __init__(self, store: ReadingStore, register: Register, points: Sequence[str]) -> None:
+        self._store = store
+        self._names = {name: code for code, name in enumerate(points)}
+        self.sources = SourceMap(register, points)
+
+    def rows(self, points: Sequence[str]) -> tuple[Int32, Int64, Float64]:
+        """Return all rows of `points`: index into `points`, time [ms], temperature as sent [degC]."""
+        codes = [self._names[name] for name in points]
+        readings = self._store.read(self.sources.sources(codes))
+        index_of = np.full(len(self._names) + 1, NOBODY, dtype=np.int32)
+        index_of[codes] = np.arange(len(codes), dtype=np.int32)
+        index = index_of[self.sources.points(readings)]
+        wanted = index != NOBODY
+        return index[wanted], readings.time_ms[wanted], readings.temp_c[wanted]

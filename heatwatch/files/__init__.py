@@ -1,0 +1,1 @@
+"""The files that every tool reads and writes: readings, points, stops, rules, findings."""

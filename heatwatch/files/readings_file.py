@@ -1,0 +1,34 @@
+"""The readings file: `time, point_id, temperature_c`, rows in any order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from heatwatch.errors import BadInput
+from heatwatch.files.tables import instants, read_table, where_row
+
+
+def read_readings(path: Path) -> pd.DataFrame:
+    """Read a readings file.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `time` (UTC timestamps of milliseconds), `point_id` (categories), `temperature_c` (float64, as sent [degC];
+        NaN where there is no value); rows as they stand in the file.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be read; the message names file, column and row.
+    """
+    frame = read_table(path, ("time", "point_id", "temperature_c"), (), ("temperature_c",))
+    frame["time"] = instants(frame["time"], path)
+    nameless = frame["point_id"].isna() | (frame["point_id"].astype("str") == "")
+    if nameless.any():
+        raise BadInput("point_id is empty", where=where_row(path, int(np.argmax(nameless))))
+    frame["point_id"] = frame["point_id"].astype("str").astype("category")
+    return frame[["time", "point_id", "temperature_c"]]

@@ -1,0 +1,226 @@
+"""The rules file: dated versions of the temperature standard, the clocks and the numbers of judging, in YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from heatwatch.domain.temperature import (
+    MINUTES_PER_DAY,
+    ClassRules,
+    ClockRule,
+    Hours,
+    Judging,
+    RoomClass,
+    Season,
+    Standard,
+    Version,
+)
+from heatwatch.errors import BadInput
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
+
+
+def default_standard() -> Standard:
+    """Return the standard of the rules file that comes with heatwatch."""
+    text = resources.files("heatwatch.rules").joinpath("default.yaml").read_text(encoding="utf-8")
+    return parse_standard(text, where="default rules")
+
+
+def read_standard(path: Path) -> Standard:
+    """Read a rules file.
+
+    Raises
+    ------
+    BadInput
+        If it is not there or broken; the message names file, line or field.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(error.strerror or str(error), where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"byte {error.start} is not UTF-8", where=str(path)) from error
+    return parse_standard(text, where=str(path))
+
+
+def parse_standard(text: str, *, where: str) -> Standard:
+    """Make a standard of the text of a rules file; `where` names it in errors."""
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{where}, line {mark.line + 1}" if mark else where
+        raise BadInput(f"not valid YAML: {error.problem}", where=place) from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"not valid YAML: {error}", where=where) from error
+    try:
+        rules = _RULES.validate_python(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BadInput(f"{field}: {first['msg']}", where=where) from error
+    return _standard(rules, where)
+
+
+def _minute(text: object) -> int:
+    if not isinstance(text, str):
+        msg = 'a time of day is written as "HH:MM", in quotes'
+        raise ValueError(msg)  # noqa: TRY004 - pydantic makes a validation error of a ValueError
+    hours, _, minutes = text.partition(":")
+    if not (hours.isdecimal() and minutes.isdecimal() and len(minutes) == 2):  # noqa: PLR2004 - two digits of minutes
+        msg = f"{text!r} is no time of day as HH:MM"
+        raise ValueError(msg)
+    minute = int(hours) * 60 + int(minutes)
+    if int(minutes) >= 60 or minute > MINUTES_PER_DAY:  # noqa: PLR2004 - minutes of an hour
+        msg = f"{text!r} is no time of day"
+        raise ValueError(msg)
+    return minute
+
+
+def _instant(value: object) -> object:
+    return datetime.combine(value, datetime.min.time()) if type(value) is date else value
+
+
+Minute = Annotated[int, BeforeValidator(_minute)]
+DegC = Annotated[float, Field(ge=-50, le=60, allow_inf_nan=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Number(_Strict):
+    value: DegC
+    rule: str
+    source: str = ""
+
+
+class _Hours(_Strict):
+    start: Minute = Field(alias="from")
+    end: Minute = Field(alias="to")
+    minimum_c: DegC
+    target_c: DegC | None = None
+    rule: str = ""
+    source: str = ""
+    weekdays: list[Weekday] = Field(default=list(WEEKDAYS), min_length=1)
+
+    def hours(self, default_rule: str) -> Hours:
+        days = frozenset(WEEKDAYS.index(day) for day in self.weekdays)
+        return Hours(
+            self.start, self.end, self.minimum_c, self.target_c, self.rule or default_rule, self.source, weekdays=days
+        )
+
+
+class _Class(_Strict):
+    target_c: _Number | None = None
+    hours: list[_Hours] = []
+
+
+class _Season(_Strict):
+    first_day: date
+    last_day: date
+
+
+class _Clock(_Strict):
+    step: str
+    within_min: int = Field(ge=0)
+    rule: str
+    source: str = ""
+    counted_from: Literal["opened", "cause"] = "opened"
+
+
+class _Version(_Strict):
+    valid_from: Annotated[datetime | None, BeforeValidator(_instant)] = None
+    classes: dict[RoomClass, _Class]
+    contracts: dict[str, list[_Hours]] = {}
+    seasons: list[_Season] = []
+    clocks: dict[str, list[_Clock]] = {}
+
+
+def _positive(judging: dict[str, float]) -> dict[str, float]:
+    unknown = sorted(set(judging) - set(Judging.__dataclass_fields__))
+    if unknown:
+        msg = f"no such number: {', '.join(unknown)}"
+        raise ValueError(msg)
+    return judging
+
+
+class _Rules(_Strict):
+    versions: list[_Version] = Field(min_length=1)
+    judging: Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False)]], AfterValidator(_positive)] = {}
+
+
+_RULES = TypeAdapter(_Rules)
+
+
+def _standard(rules: _Rules, where: str) -> Standard:
+    versions = [_version(raw, where) for raw in rules.versions]
+    versions.sort(key=lambda version: version.valid_from or datetime.min.replace(tzinfo=UTC))
+    starts = [version.valid_from for version in versions]
+    if len(set(starts)) != len(starts):
+        raise BadInput("two versions begin at the same moment", where=where, mend="give each its valid_from")
+    return Standard(tuple(versions), _judging(rules.judging, where))
+
+
+def _version(raw: _Version, where: str) -> Version:
+    if raw.valid_from is not None and raw.valid_from.tzinfo is None:
+        raise BadInput(
+            f"versions.valid_from: {raw.valid_from} has no time zone",
+            where=where,
+            mend="write 2026-10-15T00:00:00+08:00",
+        )
+    for season in raw.seasons:
+        if season.last_day < season.first_day:
+            raise BadInput(f"seasons: {season.last_day} is before {season.first_day}", where=where)
+    return Version(
+        valid_from=raw.valid_from,
+        classes={name: _class(rules) for name, rules in raw.classes.items()},
+        contracts={name: tuple(h.hours("R4") for h in hours) for name, hours in raw.contracts.items()},
+        seasons=tuple(Season(season.first_day, season.last_day) for season in raw.seasons),
+        clocks={
+            kind: tuple(ClockRule(c.step, c.within_min, c.rule, c.source, c.counted_from) for c in clocks)
+            for kind, clocks in raw.clocks.items()
+        },
+    )
+
+
+def _class(raw: _Class) -> ClassRules:
+    target_c = raw.target_c.value if raw.target_c else None
+    return ClassRules(tuple(hours.hours("") for hours in raw.hours), target_c)
+
+
+def _judging(raw: Mapping[str, float], where: str) -> Judging:
+    fields: dict[str, Any] = {}
+    for name, value in raw.items():
+        whole = isinstance(Judging.__dataclass_fields__[name].default, int)
+        if (whole and value != int(value)) or (name not in {"range_low_c", "range_high_c"} and value < 0):
+            raise BadInput(
+                f"judging.{name}: {value} is not a {'whole ' if whole else ''}number of at least 0", where=where
+            )
+        fields[name] = int(value) if whole else value
+    return Judging(**fields)
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """Return the time zone called `name`.
+
+    Raises
+    ------
+    BadInput
+        If there is none of that name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise BadInput(
+            f"no time zone is called {name!r}", where="--timezone", mend="for example Asia/Shanghai"
+        ) from error
