@@ -88,7 +88,7 @@ class AnalyticsWorker:
                 self._bell.wait(heard, LOOK_AGAIN_S)
 
     def pass_once(self) -> bool:
-        """Take in what has arrived, up to the first tick, and commit what is found then; say whether it did anything."""
+        """Take in what has arrived, up to the first tick, and commit what is found then; say whether it did so."""
         with self._records.read() as session:
             done = progress(session, ROLE)
             cursor, as_of_ms = (done.arrival_seq, done.as_of_ms) if done is not None else (0, None)
@@ -102,7 +102,96 @@ class AnalyticsWorker:
         self._commit(arrivals, cursor, due_ms)
         return True
 
-    def _issued_subjects(session: Session) -> set[Subject]:
+    def _arrivals_after(self, session: Session, seq: int) -> list[Arrival]:
+        """Return what arrived after `seq`, in order; in a replay up to the first tick, nothing before there is one.
+
+        What a replay publishes before a tick lies after the moment of the last one: judged too early, a ticket would
+        open before the readings that it rests on.
+        """
+        query = select(Arrival).where(Arrival.seq > seq).order_by(Arrival.seq)
+        if self._wall_clock is not None:
+            return list(session.scalars(query.limit(AT_ONCE)))
+        tick = session.scalar(select(func.min(Arrival.seq)).where(Arrival.seq > seq, Arrival.tick.is_not(None)))
+        return [] if tick is None else list(session.scalars(query.where(Arrival.seq <= tick)))
+
+    def _due(self, arrivals: Sequence[Arrival], as_of_ms: int | None) -> int | None:
+        """Return the moment for which this pass judges, None where there is nothing to do."""
+        if self._wall_clock is None:
+            tick = arrivals[-1].tick if arrivals else None
+            return None if tick is None else max(tick["now"], as_of_ms or 0)
+        now_ms = max(self._wall_clock(), as_of_ms or 0)
+        return now_ms if arrivals or now_ms - (as_of_ms or 0) >= self._judge_every_ms else None
+
+    def _other_register(self, session: Session) -> tuple[object, Register | None]:
+        """Return the register in force if another than so far; before the first import one of all who have spoken."""
+        version: object = register_version(session)
+        if version is None:
+            version = frozenset(session.scalars(select(ReadingCount.source).distinct()))
+        if not version or (self._bench is not None and self._bench.version == version):
+            return version, None
+        if isinstance(version, frozenset):
+            return version, Register.implied_by(version)
+        found = current_register(session)
+        return version, found[1] if found is not None else None
+
+    def _set_up(self, version: object, register: Register) -> bool:
+        """Make the judge for a register, from saved state where that is of the same; say whether it judged all anew."""
+        names = sorted({row.point_id for row in register.rows})
+        history = StoredHistory(self._store, register, names)
+        judge = LiveJudge(register, self._standard, self._zone, history)
+        self._bench = _Bench(judge, history, version)
+        with self._records.read() as session:
+            saved = session.execute(select(JudgeState.building_id, JudgeState.state).where(JudgeState.key == judge.key))
+            states = dict(saved.tuples().all())
+        if states:
+            judge.load(states)
+            return False
+        log.info("judging everything anew for %d points", len(names))
+        judge.feed(*history.rows(names))
+        return True
+
+    def _feed(self, arrivals: Sequence[Arrival]) -> None:
+        touched: dict[str, tuple[int, int]] = {}
+        for arrival in arrivals:
+            for source, first_ms, last_ms, _ in arrival.touched:
+                low, high = touched.get(source, (first_ms, last_ms))
+                touched[source] = (min(low, first_ms), max(high, last_ms))
+        if not touched or self._bench is None:
+            return
+        spans = np.array(list(touched.values()), dtype=np.int64)
+        readings = self._store.read(sorted(touched), int(spans[:, 0].min()), int(spans[:, 1].max()) + 1)
+        span = np.array([touched[source] for source in readings.source], dtype=np.int64).reshape(-1, 2)[readings.code]
+        point = self._bench.history.sources.points(readings)
+        new = (readings.time_ms >= span[:, 0]) & (readings.time_ms <= span[:, 1]) & (point != NOBODY)
+        self._bench.judge.feed(point[new], readings.time_ms[new], readings.temp_c[new])
+
+    def _commit(self, arrivals: Sequence[Arrival], cursor: int, as_of_ms: int) -> None:
+        bench, tick = self._bench, arrivals[-1].tick if arrivals else None
+        with self._records.write() as session:
+            if bench is not None:
+                found = bench.judge.found(as_of_ms)
+                subjects = changed_subjects(bench.judge.timeline, bench.before, found)
+                if bench.before is None:
+                    subjects |= _issued_subjects(session)
+                self._record(session, bench, found, subjects)
+                bench.before = found
+            last = progress(session, ROLE)
+            seq = arrivals[-1].seq if arrivals else cursor
+            advance(session, ROLE, seq, as_of_ms, tick or (last.tick if last is not None else None))
+
+    @staticmethod
+    def _record(session: Session, bench: _Bench, found: Found, subjects: set[Subject]) -> None:
+        if subjects:
+            findings = list(findings_of(bench.judge.timeline, found, subjects))
+            record_findings(session, findings, subjects, found.as_of_ms)
+        states = bench.judge.save()
+        if states:
+            session.execute(delete(JudgeState).where(JudgeState.key != bench.judge.key))
+        for building, state in states.items():
+            session.merge(JudgeState(building_id=building, key=bench.judge.key, state=state))
+
+
+def _issued_subjects(session: Session) -> set[Subject]:
     rows = session.execute(
         select(FindingRow.kind, FindingRow.subject_kind, FindingRow.subject_id)
         .where(FindingRow.withdrawn.is_(False))

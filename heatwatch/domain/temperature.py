@@ -160,7 +160,7 @@ class Judging:
     outage_steady_h: float = 6.0
     outage_steady_k: float = 0.2
     outage_grid_min: int = 15
-    outage_listed_min_points: int = 2
+    outage_min_points: int = 2
     group_min: int = 3
 
 

@@ -126,7 +126,7 @@ class FindingRow(Base):
     """A finding under its own identity. A withdrawn one stays."""
 
     __tablename__ = "findings"
-    __table_args__ = (Index(None, "kind", "subject_id"),)
+    __table_args__ = (Index(None, "kind", "subject_id"), Index(None, "station_id", "kind"))
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     kind: Mapped[str]
@@ -150,18 +150,33 @@ class FindingRow(Base):
     """The other columns of the design's file of this kind."""
 
 
+class Cursor(Base):
+    """A place in the feed of changed findings: `findings` is the last number given, a role's how far it has read."""
+
+    __tablename__ = "cursors"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    change_seq: Mapped[int]
+
+
 class TicketRow(Base):
     """One piece of work. `merged_into` names the ticket that took it over."""
 
     __tablename__ = "tickets"
+    __table_args__ = (Index(None, "station_id", "state"),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     kind: Mapped[str]
     state: Mapped[str]
     emergency: Mapped[bool]
+    scope: Mapped[str]
+    """room, building or station: how much one piece of work is about."""
     station_id: Mapped[str]
     building_id: Mapped[str]
+    """Empty on a station's ticket."""
+    room_id: Mapped[str | None]
     point_id: Mapped[str | None]
+    """The point that its first finding speaks of; with `room_id`, on a room's ticket only."""
     rule: Mapped[str]
     opened_ms: Mapped[int]
     cause_start_ms: Mapped[int]
@@ -177,6 +192,8 @@ class TicketFinding(Base):
 
     finding_id: Mapped[int] = mapped_column(ForeignKey("findings.id"), primary_key=True)
     ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id"), index=True)
+    state: Mapped[str]
+    """open, ended or withdrawn, as the ticket's last event said."""
 
 
 class TicketClock(Base):

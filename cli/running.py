@@ -1,0 +1,160 @@
+"""`heatwatch serve` and `heatwatch demo`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.narrator import Narrator
+from cli.simulating import span_ms, speed_of
+from cli.wiring import Service, wait_until, wall_clock
+from heatwatch.domain.instants import DAY_MS
+from heatwatch.errors import BadInput, HeatwatchError
+from heatwatch.settings import ClockKind, Settings
+from heatwatch.usecases.register import import_register
+from heatwatch.usecases.tickets import count_tickets
+from simulators.publisher import SteppedPublisher
+from simulators.replay import simulate
+from simulators.scenario import TownSettings
+from simulators.town import Town
+
+ROLES = ("ingest", "analytics", "dispatch", "api")
+DRAIN_S = 30.0
+FOREVER_MS = 3650 * DAY_MS
+
+
+@contextlib.contextmanager
+def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Set `stop` when asked to end (Ctrl-C, SIGTERM)."""
+
+    def ask(_signal: int, _frame: object) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@click.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the journal, store and records.")
+@click.option("--broker", help="`embedded`, or mqtt://host:port.")
+@click.option("--broker-port", type=int, help="Port of the embedded broker; 0 takes a free one.")
+@click.option("--api-port", type=int, help="Port of the API; 0 takes a free one.")
+@click.option("--clock", type=click.Choice([str(kind) for kind in ClockKind]), help="The wall's, or a replay's.")
+@click.option("--rules", type=click.Path(path_type=Path), help="Rules file.")
+@click.option("--timezone", help="Zone of the local hours that rules name.")
+@click.option("--role", default=",".join(ROLES), show_default=True, help="Roles of this process.")
+@click.option("--json", "as_json", is_flag=True, help="Say where it listens as JSON.")
+def serve(role: str, *, as_json: bool, **flags: Any) -> None:
+    """Run every role in this process: ingest, analytics, dispatch and the API."""
+    if set(role.split(",")) != set(ROLES):
+        raise BadInput(
+            f"{role!r}: the embedded stores are one process with every role", where="--role", mend=",".join(ROLES)
+        )
+    settings = Settings.read(**flags)
+    _log()
+    stop = threading.Event()
+    with stopping_on_signals(stop), Service(settings, stop) as service:
+        where = {"broker": service.broker_url, "api": service.api_url, "data_dir": str(settings.data_dir)}
+        told = f"broker {service.broker_url}, API {service.api_url}/api/v1/health, data in {settings.data_dir}"
+        click.echo(json.dumps(where) if as_json else told)
+        stop.wait()
+    _raise_failure(service)
+
+
+@click.command()
+@click.option("--rooms", type=click.IntRange(1), default=120, show_default=True)
+@click.option("--speed", default="600", show_default=True, help="Simulated seconds a second, or max.")
+@click.option("--for", "length", help="End after this long, for example 90s.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--port", type=int, default=8000, show_default=True, help="Port of the API; 0 takes a free one.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=Path("heatwatch-demo"),
+    show_default=True,
+    help="Where the town's data stay; a demo started again goes on from there.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print only the summary, as JSON.")
+def demo(rooms: int, speed: str, length: str | None, seed: int, port: int, data_dir: Path, *, as_json: bool) -> None:
+    """Run a simulated town with everything embedded: broker, ingest, store, judging, tickets and the API."""
+    pace = speed_of(speed)
+    length_s = span_ms(length, "--for") / 1000 if length else None
+    town = Town(TownSettings(seed=seed, rooms=rooms))
+    settings = Settings.read(data_dir=data_dir, broker="embedded", broker_port=0, api_port=port, clock=ClockKind.REPLAY)
+    _log()
+    stop = threading.Event()
+    with stopping_on_signals(stop), Service(settings, stop) as service:
+        with service.records.write() as session:
+            import_register(session, town.points(), f"town of seed {seed}", "", wall_clock())
+        narrator = None if as_json else Narrator(service, town)
+        if narrator is not None:
+            narrator.greet()
+        _live(service, town, pace, length_s, narrator)
+        summary, holds = _summary(service)
+        if narrator is not None:
+            narrator.tell()
+    click.echo(json.dumps(summary) if as_json else f"ended: {json.dumps(summary)}")
+    _raise_failure(service)
+    if not holds:
+        raise HeatwatchError("the delivery identities do not hold")
+
+
+def _live(service: Service, town: Town, speed: float | None, length_s: float | None, narrator: Narrator | None) -> None:
+    """Let the town measure until told to stop, or for `length_s` seconds."""
+    host, port = service.broker
+    until = None if length_s is None else time.monotonic() + length_s
+    start_ms = max(service.now_ms() or 0, town.settings.start_ms)
+    publisher = SteppedPublisher(host, port, run=f"demo-{start_ms}-{wall_clock()}", speed=speed)
+    failed: list[BaseException] = []
+
+    def publish() -> None:
+        try:
+            simulate(town, publisher, start_ms, start_ms + FOREVER_MS)
+        except BaseException as error:  # noqa: BLE001 - told below, in the main thread
+            failed.append(error)
+            service.stop.set()
+
+    with publisher:
+        thread = threading.Thread(target=publish, name="town")
+        thread.start()
+        while not service.stop.wait(0.5) and (until is None or time.monotonic() < until):
+            if narrator is not None:
+                narrator.tell()
+        publisher.stop()
+        thread.join()
+    if failed and service.failure is None:
+        service.failure = failed[0]
+
+
+def _summary(service: Service) -> tuple[dict[str, Any], bool]:
+    """Wait until nothing is on its way any more, then count; say whether both identities hold."""
+    wait_until(lambda: service.stop.is_set() or service.delivery().messages["waiting"] == 0, DRAIN_S)
+    delivery = service.delivery()
+    with service.records.read() as session:
+        tickets = count_tickets(session)
+    return {**delivery.as_dict(), "tickets": tickets, "notices": 0}, delivery.holds
+
+
+def _raise_failure(service: Service) -> None:
+    if isinstance(service.failure, HeatwatchError):
+        raise service.failure
+    if service.failure is not None:
+        raise HeatwatchError(f"a role failed: {service.failure!r}") from service.failure
+
+
+def _log() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("heatwatch").setLevel(logging.INFO)

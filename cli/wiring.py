@@ -1,0 +1,214 @@
+"""The one place that wires settings to implementations, and runs roles side by side."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import pandas as pd
+
+from analytics.worker import AnalyticsWorker
+from api.app import create_app
+from api.server import ApiRole
+from cli.options import broker_address
+from dispatch.worker import DispatchWorker
+from heatwatch import __version__
+from heatwatch.domain.findings import COLUMNS, DECIMALS, INSTANT_COLUMNS, FindingKind, SubjectKind
+from heatwatch.files.findings_file import csv_text
+from heatwatch.files.rules_file import default_standard, read_standard, time_zone
+from heatwatch.records.database import Records
+from heatwatch.records.progress import progress
+from heatwatch.records.schema import FindingRow
+from heatwatch.settings import ClockKind, Settings
+from heatwatch.stores.embedded import EmbeddedReadings
+from heatwatch.usecases.delivery import DeliverySummary, identities
+from heatwatch.usecases.findings import findings, shown_detail
+from heatwatch.usecases.roles import Bell, Role
+from ingest.broker import EmbeddedBroker
+from ingest.worker import IngestWorker
+
+log = logging.getLogger(__name__)
+
+LAST_ROLE = "dispatch"
+
+
+def wall_clock() -> int:
+    """Return the time [ms]: the only place that asks the machine for it."""
+    return time.time_ns() // 1_000_000
+
+
+@contextmanager
+def open_records(settings: Settings) -> Iterator[Records]:
+    """Open the records, brought up to this version's tables."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    records = Records(settings.records_url)
+    try:
+        records.migrate()
+        yield records
+    finally:
+        records.close()
+
+
+@dataclass
+class Service:
+    """Every role of one `serve`, its broker and its stores; a context manager that starts and ends them.
+
+    An exception in one role stops the others; `failure` then holds it.
+    """
+
+    settings: Settings
+    stop: threading.Event = field(default_factory=threading.Event)
+    failure: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._set_up(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def _set_up(self, stack: ExitStack) -> None:
+        settings = self.settings
+        standard = read_standard(settings.rules) if settings.rules else default_standard()
+        zone = time_zone(settings.timezone)
+        self.records = stack.enter_context(open_records(settings))
+        self.store = EmbeddedReadings(settings.readings_path)
+        stack.callback(self.store.close)
+        self.broker = self._broker(stack)
+        bell = Bell()
+        clock = None if settings.clock is ClockKind.REPLAY else wall_clock
+        host, port = self.broker
+        self.ingest = IngestWorker(settings, self.records, self.store, bell, host, port, wall_clock)
+        analytics = AnalyticsWorker(
+            self.records,
+            self.store,
+            standard,
+            zone,
+            bell,
+            wall_clock=clock,
+            judge_every_s=settings.judge_every_s,
+        )
+        dispatch = DispatchWorker(self.records, self.store, standard, bell, timezone=settings.timezone)
+        self.api = ApiRole(self._app(), settings.api_host, settings.api_port)
+        self.api.bind()
+        stack.callback(self._end_roles)
+        self._threads = [self._thread(role) for role in (self.ingest, analytics, dispatch, self.api)]
+        for thread in self._threads:
+            thread.start()
+
+    def _broker(self, stack: ExitStack) -> tuple[str, int]:
+        if self.settings.broker != "embedded":
+            return broker_address(self.settings.broker, "broker")
+        broker = stack.enter_context(EmbeddedBroker(self.settings.broker_port))
+        return broker.host, broker.port
+
+    def _app(self) -> Any:
+        return create_app(
+            self.records,
+            self.store,
+            lambda: self.ingest.journal_last_sequences,
+            self.now_ms,
+            __version__,
+            delivery=lambda: self.delivery().as_dict(),
+            findings_csv=self.findings_csv,
+        )
+
+    def _thread(self, role: Role) -> threading.Thread:
+        def work() -> None:
+            try:
+                role.run(self.stop)
+            except BaseException as error:
+                log.exception("role %s failed", role.name)
+                self.failure = self.failure or error
+            finally:
+                self.stop.set()
+
+        return threading.Thread(target=work, name=f"role-{role.name}")
+
+    def _end_roles(self) -> None:
+        self.stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def api_url(self) -> str:
+        """Where the API answers."""
+        return f"http://{self.settings.api_host}:{self.api.bound_port}"
+
+    @property
+    def broker_url(self) -> str:
+        """Where thermometers publish."""
+        return f"mqtt://{self.broker[0]}:{self.broker[1]}"
+
+    def now_ms(self) -> int | None:
+        """Return the clock of this service [ms]; None before a replay has begun."""
+        if self.settings.clock is ClockKind.WALL:
+            return wall_clock()
+        with self.records.read() as session:
+            done = progress(session, LAST_ROLE)
+            return None if done is None else done.as_of_ms
+
+    def delivery(self) -> DeliverySummary:
+        """Return the two lines of the delivery identity.
+
+        The journal's length is read first: what is stored in between can only make `waiting` smaller, and is seen
+        as waiting at worst.
+        """
+        with self.records.read() as session:
+            return identities(session, self.ingest.journal_last_sequences)
+
+    def findings_csv(self, kind: FindingKind) -> bytes:
+        """Return all findings of a kind as the very file that `judge` writes."""
+        with self.records.read() as session:
+            done = progress(session, "analytics")
+            as_of_ms = None if done is None else done.as_of_ms
+            rows = [_columns(row, as_of_ms) for row in findings(session, kind=kind)]
+        return csv_text(kind, _frame(kind, rows)).encode()
+
+
+_ORDER = {str(kind): number for number, kind in enumerate(SubjectKind)}
+
+
+def _columns(row: FindingRow, as_of_ms: int | None) -> dict[str, Any]:
+    own = {
+        "order": _ORDER[row.subject_kind],
+        "point_id": row.subject_id,
+        "subject_kind": row.subject_kind,
+        "subject_id": row.subject_id,
+        "start": row.start_ms,
+        "end": row.end_ms,
+        "confirmed_at": row.confirmed_ms,
+        "open": row.open,
+    }
+    return {**own, **shown_detail(row, as_of_ms)}
+
+
+def _frame(kind: FindingKind, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    names = COLUMNS[kind]
+    rows.sort(key=lambda row: (row["order"], row["subject_id"], row["start"]))
+    frame = pd.DataFrame({name: [row[name] for row in rows] for name in names})
+    for name in INSTANT_COLUMNS & set(names):
+        frame[name] = pd.to_datetime(frame[name].astype("Int64"), unit="ms", utc=True)
+    for name in DECIMALS.keys() & set(names):
+        frame[name] = frame[name].astype("float64")
+    return frame
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float, every_s: float = 0.02) -> bool:
+    """Return whether `condition` came true within `timeout_s` seconds."""
+    until = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(every_s)
+    return True

@@ -1,0 +1,65 @@
+"""The readings that a ticket rests on: those that violate the rule in force for their room at their time (R1-R4)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from zoneinfo import ZoneInfo
+
+from heatwatch.domain.instants import from_ms
+from heatwatch.domain.register import PointRow, Register
+from heatwatch.domain.temperature import MINUTES_PER_DAY, Limit, RoomClass, Standard, Version
+from heatwatch.stores.readings import ReadingStore
+from heatwatch.usecases.register import row_at, sources_of
+
+_MINUTES_PER_HOUR = 60
+
+
+class Violations:
+    """Gives the violating readings of points, in time order; as kept, compared with their calibration."""
+
+    def __init__(self, store: ReadingStore, standard: Standard, register: Register | None, zone: ZoneInfo) -> None:
+        self._store, self._standard, self._register, self._zone = store, standard, register, zone
+        self._weeks: dict[tuple[int, RoomClass, str | None], list[Limit | None]] = {}
+
+    def __call__(self, point_ids: Collection[str], start_ms: int, end_ms: int) -> list[tuple[str, int, float]]:
+        """Return (point, time [ms], temperature [degC]) of what points measured too cold in `[start_ms, end_ms)`."""
+        found = {
+            (point, time_ms, temp_c)
+            for point, time_ms, temp_c in self._measured(point_ids, start_ms, end_ms)
+            if self._violates(point, time_ms, temp_c)
+        }
+        return sorted(found, key=lambda reading: (reading[1], reading[0], reading[2]))
+
+    def _measured(self, point_ids: Collection[str], start_ms: int, end_ms: int) -> Iterator[tuple[str, int, float]]:
+        """Give what points measured, whatever device did it."""
+        owners: defaultdict[str, list[tuple[str, int, int]]] = defaultdict(list)
+        for point in point_ids:
+            for source, since_ms, until_ms in sources_of(self._register, point):
+                owners[source].append((point, since_ms, until_ms))
+        rows = self._store.read(sorted(owners), start_ms, end_ms)
+        for code, time_ms, temp_c in zip(rows.code.tolist(), rows.time_ms.tolist(), rows.temp_c.tolist(), strict=True):
+            for point, since_ms, until_ms in owners[rows.source[code]]:
+                if since_ms <= time_ms < until_ms:
+                    yield point, time_ms, temp_c
+
+    def _violates(self, point_id: str, time_ms: int, temp_c: float) -> bool:
+        row = self._row(point_id, time_ms)
+        limit = None if row is None else self._limit(row, time_ms)
+        return row is not None and limit is not None and temp_c + row.offset_k < limit.minimum_c
+
+    def _row(self, point_id: str, time_ms: int) -> PointRow | None:
+        if self._register is None:
+            return PointRow(point_id, "", "", RoomClass.APARTMENT)
+        return row_at(self._register, point_id, time_ms)
+
+    def _limit(self, row: PointRow, time_ms: int) -> Limit | None:
+        local = from_ms(time_ms).astimezone(self._zone)
+        week = self._week(self._standard.at(local), row)
+        return week[local.weekday() * MINUTES_PER_DAY + local.hour * _MINUTES_PER_HOUR + local.minute]
+
+    def _week(self, version: Version, row: PointRow) -> list[Limit | None]:
+        key = (self._standard.versions.index(version), row.room_class, row.contract)
+        if key not in self._weeks:
+            self._weeks[key] = version.week(row.room_class, row.contract)
+        return self._weeks[key]

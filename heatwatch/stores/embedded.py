@@ -1,0 +1,239 @@
+"""The reading store of a single process: one DuckDB file, appended in transactions that survive a power cut."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from heatwatch.errors import Damaged, Unavailable
+from heatwatch.stores.readings import Float64, Int8, Int32, Outcome, ReadingBatch, ReadingColumns
+
+Bools = NDArray[np.bool_]
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS readings (
+    source VARCHAR NOT NULL, time_ms BIGINT NOT NULL,
+    temp_c DOUBLE NOT NULL, humidity_pct DOUBLE NOT NULL, battery DOUBLE NOT NULL, rssi_dbm DOUBLE NOT NULL,
+    flags VARCHAR NOT NULL, arrived_ms BIGINT NOT NULL,
+    worker VARCHAR NOT NULL, sequence BIGINT NOT NULL, position INTEGER NOT NULL, conflict BOOLEAN NOT NULL
+)"""
+
+# The bounds on time let DuckDB skip every block that was written at another time.
+KNOWN = """
+SELECT i.row, r.temp_c, r.conflict, r.worker = i.worker AND r.sequence = i.sequence AND r.position = i.position AS born
+FROM readings r JOIN incoming i USING (source, time_ms)
+WHERE r.time_ms BETWEEN $first_ms AND $last_ms"""
+
+NAMES = "SELECT DISTINCT source FROM readings WHERE time_ms >= $start_ms AND time_ms < $end_ms"
+
+CODED = """
+SELECT c.code, r.time_ms, r.temp_c FROM readings r JOIN coded c USING (source)
+WHERE r.time_ms >= $start_ms AND r.time_ms < $end_ms"""
+
+FAR_MS = np.iinfo(np.int64)
+
+
+class EmbeddedReadings:
+    """Readings in one DuckDB file, which one process holds open at a time.
+
+    Parameters
+    ----------
+    path
+        The file; made, with its folder, where there is none.
+
+    Raises
+    ------
+    Unavailable
+        If another process holds the file, or the disk refuses it.
+    Damaged
+        If the file is no database of ours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writing, self._reopening = threading.Lock(), threading.Lock()
+        self._connection = _open(path)
+
+    def write(self, batch: ReadingBatch) -> Int8:
+        """Keep a batch durably and return an `Outcome` a row; all of it is kept or none.
+
+        Whether a row is known is asked of its time's blocks only, so that the cost does not grow with the store.
+        """
+        if not len(batch):
+            return np.empty(0, np.int8)
+        with self._writing, self._transaction() as cursor:
+            incoming = _table(batch)
+            cursor.register("incoming", incoming)
+            span = {"first_ms": int(batch.time_ms.min()), "last_ms": int(batch.time_ms.max())}
+            outcome, born = _settle(batch, cursor.execute(KNOWN, span).fetchnumpy())
+            new = (outcome != Outcome.DUPLICATE) & ~born
+            if new.any():
+                _insert(cursor, incoming, new, outcome == Outcome.CONFLICT)
+        return outcome
+
+    def read(
+        self, sources: Sequence[str] | None = None, start_ms: int | None = None, end_ms: int | None = None
+    ) -> ReadingColumns:
+        """Return the rows of `sources` (None: all) measured in `[start_ms, end_ms)` (None: unbounded).
+
+        Rows of one source and time, which are conflicts, come in the order of their values, NaN last.
+        """
+        span = {
+            "start_ms": int(FAR_MS.min) if start_ms is None else start_ms,
+            "end_ms": int(FAR_MS.max) if end_ms is None else end_ms,
+        }
+        with self._transaction() as cursor:
+            names = cursor.execute(NAMES, span).fetchall() if sources is None else [(name,) for name in sources]
+            source = sorted({name for (name,) in names})
+            cursor.register("coded", pa.table({"source": _texts(source), "code": pa.array(np.arange(len(source)))}))
+            return _in_order(source, cursor.execute(CODED, span).fetchnumpy())
+
+    def count(self) -> int:
+        """Return how many rows are kept."""
+        with self._transaction() as cursor:
+            ((rows,),) = cursor.execute("SELECT count(*) FROM readings").fetchall()
+        return int(rows)
+
+    def ping(self) -> None:
+        """Raise `Unavailable` if the store does not answer."""
+        with self._transaction() as cursor:
+            cursor.execute("SELECT 1")
+
+    def close(self) -> None:
+        """Release the file; what was written stays."""
+        self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give this thread a cursor in one transaction: all of it is kept, or none."""
+        connection = self._connection
+        try:
+            with connection.cursor() as cursor:
+                cursor.begin()
+                yield cursor
+                cursor.commit()
+        except duckdb.Error as error:
+            if isinstance(error, duckdb.FatalException):
+                self._reopen(connection)
+            raise Unavailable(str(self._path), str(error)) from error
+
+    def _reopen(self, broken: duckdb.DuckDBPyConnection) -> None:
+        """Open the file again: after a fatal error, as from a full disk, DuckDB refuses everything until then."""
+        with self._reopening:
+            if self._connection is broken:
+                broken.close()
+                self._connection = _open(self._path)
+
+
+def _open(path: Path) -> duckdb.DuckDBPyConnection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        connection = duckdb.connect(path)
+        connection.execute(TABLE)
+    except duckdb.IOException as error:
+        raise _refusal(path, str(error)) from error
+    except duckdb.Error as error:
+        raise Damaged(str(error), where=str(path)) from error
+    return connection
+
+
+def _refusal(path: Path, why: str) -> Unavailable | Damaged:
+    if "lock" in why:
+        return Unavailable(str(path), "another process holds it; ask the running server through its API, or stop it")
+    if "not a valid DuckDB database" in why:
+        return Damaged("no database of readings", where=str(path))
+    return Unavailable(str(path), why)
+
+
+def _table(batch: ReadingBatch) -> pa.Table:
+    """Return the batch as a table with a row number. Here every measured value becomes a 64-bit float."""
+    return pa.table(
+        {
+            "row": pa.array(np.arange(len(batch))),
+            "source": _texts(batch.source),
+            "time_ms": pa.array(np.asarray(batch.time_ms, np.int64)),
+            "temp_c": _floats(batch.temp_c),
+            "humidity_pct": _floats(batch.humidity_pct),
+            "battery": _floats(batch.battery),
+            "rssi_dbm": _floats(batch.rssi_dbm),
+            "flags": _texts(batch.flags),
+            "arrived_ms": pa.array(np.asarray(batch.arrived_ms, np.int64)),
+            "worker": pa.repeat(batch.worker, len(batch)),
+            "sequence": pa.array(np.asarray(batch.sequence, np.int64)),
+            "position": pa.array(np.asarray(batch.position, np.int32)),
+        }
+    )
+
+
+def _floats(values: Float64) -> pa.Array[Any]:
+    return pa.array(np.asarray(values, np.float64))
+
+
+def _texts(values: Sequence[str]) -> pa.Array[Any]:
+    return pa.array(values, pa.string())
+
+
+def _settle(batch: ReadingBatch, known: dict[str, Any]) -> tuple[Int8, Bools]:
+    """Return each row's outcome, and whether it was kept before under its own birth certificate.
+
+    `known` holds a row for each pair of an incoming row and a kept one of the same source and time.
+    """
+    row, temp_c = known["row"], np.asarray(batch.temp_c, np.float64)
+    same = _equal(known["temp_c"], temp_c[row])
+    born = same & known["born"]
+    again, contested = _repeats(batch)
+    contested[row] = True
+    again[row[same]] = True
+    kept_before = np.zeros(len(batch), bool)
+    kept_before[row[born]] = True
+    outcome = np.where(again, Outcome.DUPLICATE, np.where(contested, Outcome.CONFLICT, Outcome.STORED)).astype(np.int8)
+    outcome[row[born]] = np.where(known["conflict"][born], Outcome.CONFLICT, Outcome.STORED)
+    return outcome, kept_before
+
+
+def _repeats(batch: ReadingBatch) -> tuple[Bools, Bools]:
+    """Mark rows whose source, time and value, and those whose source and time, came earlier in the batch."""
+    again, contested = np.zeros(len(batch), bool), np.zeros(len(batch), bool)
+    if len(set(zip(batch.source, batch.time_ms.tolist(), strict=True))) < len(batch):
+        key = {"source": batch.source, "time_ms": batch.time_ms}
+        birth = {"sequence": batch.sequence, "position": batch.position}
+        rows = pd.DataFrame({**key, "temp_c": batch.temp_c, **birth}).sort_values([*birth])
+        again[rows.index] = rows.duplicated([*key, "temp_c"])
+        contested[rows.index] = rows.duplicated([*key])
+    return again, contested
+
+
+def _equal(left: Float64, right: Float64) -> Bools:
+    both_missing: Bools = np.isnan(left) & np.isnan(right)
+    same: Bools = (left == right) | both_missing
+    return same
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, incoming: pa.Table, new: Bools, conflict: Bools) -> None:
+    rows = incoming.append_column("conflict", pa.array(conflict)).drop_columns(["row"]).filter(pa.array(new))
+    cursor.register("fresh", rows)
+    cursor.execute("INSERT INTO readings BY NAME SELECT * FROM fresh")
+
+
+def _in_order(names: list[str], columns: dict[str, Any]) -> ReadingColumns:
+    """Put rows in order, and leave out the names that have none."""
+    used = np.bincount(columns["code"], minlength=len(names)) > 0
+    code: Int32 = (np.cumsum(used, dtype=np.int32) - 1)[columns["code"]]
+    time_ms, temp_c = columns["time_ms"], columns["temp_c"]
+    order = np.lexsort((time_ms, code))
+    tied = np.zeros(len(order) + 1, bool)
+    tied[1:-1] = (np.diff(code[order]) == 0) & (np.diff(time_ms[order]) == 0)
+    contested = tied[1:] | tied[:-1]
+    rows = order[contested]
+    order[contested] = rows[np.lexsort((temp_c[rows], time_ms[rows], code[rows]))]
+    source = [name for name, has_rows in zip(names, used, strict=True) if has_rows]
+    return ReadingColumns(source=source, code=code[order], time_ms=time_ms[order], temp_c=temp_c[order])

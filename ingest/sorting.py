@@ -1,0 +1,170 @@
+"""What becomes of each message: its readings, its place in the counts, or quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+import numpy as np
+from pydantic import ValidationError
+
+from heatwatch.stores.readings import Int8, Outcome, ReadingBatch
+from heatwatch.usecases.delivery import Delivery, MessageTally, ReadingTally, Unusable
+from heatwatch.wire import CLOCK_TOPIC, Tick
+from ingest.decoders import (
+    Decoded,
+    Decoders,
+    NoReading,
+    Reading,
+    Refused,
+    Undecodable,
+    countable,
+    fault,
+    sender,
+    topic_text,
+)
+from ingest.journal import Entry, Message
+
+TICKS = CLOCK_TOPIC.encode()
+WHOLE_MESSAGE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """By which clock a reading's time is too far ahead.
+
+    Attributes
+    ----------
+    replayed
+        Whether the clock is that of a replay; otherwise it is the moment of arrival.
+    now_ms
+        Where the clock of a replay stands [ms], None before its first tick.
+    ahead_limit_ms
+        A reading this far ahead of the clock, or more, cannot be right [ms].
+    """
+
+    replayed: bool
+    now_ms: int | None
+    ahead_limit_ms: int
+
+    def at(self, message: Message) -> int | None:
+        """Return the moment by which a message's readings are judged [ms]."""
+        return self.now_ms if self.replayed else message.arrived_ms
+
+
+@dataclass(slots=True)
+class Sorted:
+    """Messages sorted, their readings yet to be stored."""
+
+    delivery: Delivery
+    rows: list[tuple[Entry, Reading]] = field(default_factory=list)
+
+    def batch(self) -> ReadingBatch:
+        """Return the readings to be stored."""
+        readings = [reading for _, reading in self.rows]
+        return ReadingBatch(
+            source=[reading.source for reading in readings],
+            time_ms=np.array([reading.time_ms for reading in readings], np.int64),
+            temp_c=np.array([reading.temp_c for reading in readings], np.float64),
+            humidity_pct=np.array([reading.humidity_pct for reading in readings], np.float64),
+            battery=np.array([reading.battery for reading in readings], np.float64),
+            rssi_dbm=np.array([reading.rssi_dbm for reading in readings], np.float64),
+            flags=[reading.flags for reading in readings],
+            arrived_ms=np.array([entry.message.arrived_ms for entry, _ in self.rows], np.int64),
+            worker=self.delivery.worker,
+            sequence=np.array([entry.sequence for entry, _ in self.rows], np.int64),
+            position=np.array([reading.position for reading in readings], np.int32),
+        )
+
+    def settle(self, outcomes: Int8) -> Delivery:
+        """Count what the store said of each reading, and note what it kept; return the whole delivery."""
+        for (_, reading), outcome in zip(self.rows, outcomes.tolist(), strict=True):
+            tally = self.delivery.readings[reading.source]
+            if outcome == Outcome.DUPLICATE:
+                tally.duplicate += 1
+                continue
+            if outcome == Outcome.CONFLICT:
+                tally.conflict += 1
+            else:
+                tally.stored += 1
+            first, last, rows = self.delivery.touched.get(reading.source, (reading.time_ms, reading.time_ms, 0))
+            span = min(first, reading.time_ms), max(last, reading.time_ms), rows + 1
+            self.delivery.touched[reading.source] = span
+        return self.delivery
+
+
+def up_to_tick(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return the messages up to the first tick, the tick included: what comes after it is another step's."""
+    for n, entry in enumerate(entries, start=1):
+        if entry.message.topic == TICKS and not entry.message.retained:
+            return entries[:n]
+    return entries
+
+
+def sort(entries: Sequence[Entry], worker: str, decoders: Decoders, clock: Clock) -> Sorted:
+    """Sort messages, none of them lost: each is decoded, rightly without a reading, or in quarantine."""
+    done = Sorted(Delivery(worker, entries[0].sequence, entries[-1].sequence))
+    for entry in entries:
+        tally = done.delivery.messages.setdefault(sender(entry.message.topic), MessageTally())
+        try:
+            decoded = _decode(done.delivery, entry.message, decoders, clock)
+        except Undecodable as error:
+            tally.quarantined += 1
+            done.delivery.unusable.append(_unusable(entry, WHOLE_MESSAGE, entry.message.payload, error.reason))
+        else:
+            if isinstance(decoded, NoReading):
+                tally.no_reading += 1
+            else:
+                tally.decoded += 1
+                _take(done, entry, decoded, clock)
+    return done
+
+
+def _decode(delivery: Delivery, message: Message, decoders: Decoders, clock: Clock) -> Decoded | NoReading:
+    """Return what is in a message. A retained one was sent before and is no new reading."""
+    if message.retained:
+        return NoReading()
+    if message.topic == TICKS:
+        delivery.tick = _tick(message.payload, clock) if clock.replayed else None
+        return NoReading()
+    return decoders.decode(message.topic, message.payload, message.arrived_ms)
+
+
+def _tick(payload: bytes, clock: Clock) -> Tick:
+    """Return a tick. The clock never goes back."""
+    try:
+        tick = Tick.model_validate_json(payload)
+    except ValidationError as error:
+        raise Undecodable(f"no tick of a clock: {error.errors()[0]['msg']}") from error
+    return tick if clock.now_ms is None else tick.model_copy(update={"now": max(tick.now, clock.now_ms)})
+
+
+def _take(done: Sorted, entry: Entry, decoded: Decoded, clock: Clock) -> None:
+    refused = list(decoded.refused)
+    now_ms = clock.at(entry.message)
+    for reading in decoded.readings:
+        if reason := fault(reading, now_ms, clock.ahead_limit_ms):
+            refused.append(Refused(reading.position, reading.source, reason))
+        else:
+            done.rows.append((entry, reading))
+            done.delivery.readings.setdefault(reading.source, ReadingTally()).decoded += 1
+    for one in sorted(refused, key=attrgetter("position")):
+        tally = done.delivery.readings.setdefault(countable(one.source), ReadingTally())
+        tally.decoded += 1
+        tally.quarantined += 1
+        done.delivery.unusable.append(_unusable(entry, one.position, _piece(entry, decoded, one.position), one.reason))
+
+
+def _piece(entry: Entry, decoded: Decoded, position: int) -> bytes:
+    """Return the bytes of one reading; the message's, where its decoder cannot cut them out."""
+    if decoded.piece is not None:
+        with suppress(Exception):
+            return decoded.piece(position)
+    return entry.message.payload
+
+
+def _unusable(entry: Entry, position: int, payload: bytes, reason: str) -> Unusable:
+    topic, arrived_ms = topic_text(entry.message.topic), entry.message.arrived_ms
+    return Unusable(entry.sequence, position, topic, payload, reason, arrived_ms)

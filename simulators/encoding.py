@@ -1,0 +1,183 @@
+"""Readings become messages of our own convention, columns at a time."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from heatwatch import wire
+from heatwatch.domain.register import PointRow
+from simulators.arrays import Bool, Int64
+
+MAX_BATCH = 200
+_OPTIONAL = {"humidity_pct": "rh", "battery_pct": "bat", "rssi_dbm": "rssi", "seq": "seq"}
+_CUT_OFF = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Messages in the order in which they are published.
+
+    Attributes
+    ----------
+    time_ms
+        When the latest reading of each was measured [ms], not decreasing.
+    topics, payloads
+        Of each message.
+    sizes
+        Number of readings in each.
+    """
+
+    time_ms: Int64
+    topics: Sequence[str]
+    payloads: Sequence[str]
+    sizes: Int64
+
+    @classmethod
+    def none(cls) -> Messages:
+        """Return no messages."""
+        return cls(np.empty(0, np.int64), [], [], np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+    def part(self, first: int, last: int) -> Messages:
+        """Return the messages from `first` (included) to `last` (excluded)."""
+        here = slice(first, last)
+        return Messages(self.time_ms[here], self.topics[here], self.payloads[here], self.sizes[here])
+
+    def merged(self, other: Messages) -> Messages:
+        """Return both in order of time."""
+        time_ms = np.concatenate([self.time_ms, other.time_ms])
+        order = np.argsort(time_ms, kind="stable")
+        topics, payloads = [*self.topics, *other.topics], [*self.payloads, *other.payloads]
+        sizes = np.concatenate([self.sizes, other.sizes])[order]
+        return Messages(time_ms[order], [topics[i] for i in order], [payloads[i] for i in order], sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    station_id: str
+    building_id: str
+    point_id: str
+
+
+class Encoder:
+    """Turns frames of readings into messages.
+
+    Parameters
+    ----------
+    rows
+        The register, which gives each point its station and building at the time of the reading: those of the
+        row in force, else of the latest earlier one, else of the first. A point without a row publishes with
+        ``_`` in their place, and so does every point without a register.
+    batch_ms
+        None: a message each reading. Otherwise one message of each building's gateway for what its points
+        measured within the same `batch_ms` [ms], at most 200 readings.
+    """
+
+    def __init__(self, rows: Sequence[PointRow] | None = None, *, batch_ms: int | None = None) -> None:
+        self._batch_ms = batch_ms
+        self._rows: dict[str, list[PointRow]] = defaultdict(list)
+        for row in sorted(rows or (), key=lambda row: row.valid_from_ms):
+            self._rows[row.point_id].append(row)
+
+    def encode(self, readings: pd.DataFrame) -> Messages:
+        """Return the messages for `readings`.
+
+        Parameters
+        ----------
+        readings
+            Sorted by ``time_ms``; ``point_id, temperature_c`` and optional ``humidity_pct, battery_pct, rssi_dbm,
+            seq``, left out of the payload where missing. A temperature that is no finite number is sent as
+            null; any other keeps its 64 bits. Where an optional ``unreadable`` is true the payload breaks off.
+        """
+        if self._batch_ms is None or readings.empty:
+            return self._single(readings)
+        broken = _unreadable(readings)
+        return self._batched(readings[~broken], self._batch_ms).merged(self._single(readings[broken]))
+
+    def _single(self, readings: pd.DataFrame) -> Messages:
+        places, code = self._places(readings)
+        topics = [wire.reading_topic(place.station_id, place.building_id, place.point_id) for place in places]
+        payloads = [f"{{{body}}}" for body in _bodies(readings)]
+        for row in np.flatnonzero(_unreadable(readings)):
+            payloads[row] = payloads[row][:-_CUT_OFF]
+        time_ms = readings["time_ms"].to_numpy(np.int64)
+        return Messages(time_ms, [topics[at] for at in code.tolist()], payloads, np.ones(len(payloads), np.int64))
+
+    def _batched(self, readings: pd.DataFrame, batch_ms: int) -> Messages:
+        places, place = self._places(readings)
+        gateways, gateway_of = _distinct([wire.gateway_topic(p.station_id, p.building_id) for p in places])
+        time_ms, gateway = readings["time_ms"].to_numpy(np.int64), gateway_of[place]
+        order = np.lexsort((gateway, time_ms // batch_ms))
+        names = [json.dumps(p.point_id) for p in places]
+        bodies = [f'{{"point":{names[at]},{body}}}' for at, body in zip(place.tolist(), _bodies(readings), strict=True)]
+        edges = _edges(time_ms[order] // batch_ms, gateway[order])
+        spans = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+        payloads = ["[" + ",".join(bodies[at] for at in order[first:last]) + "]" for first, last in spans]
+        topics = [gateways[gateway[order[first]]] for first in edges[:-1]]
+        batches = Messages(time_ms[order[edges[1:] - 1]], topics, payloads, np.diff(edges))
+        return batches.merged(Messages.none())
+
+    def _places(self, readings: pd.DataFrame) -> tuple[list[_Place], Int64]:
+        """Return the places that occur, and for each reading the number of its own."""
+        code, points = pd.factorize(readings["point_id"])
+        time_ms = readings["time_ms"].to_numpy(np.int64)
+        places: list[_Place] = []
+        first = np.empty(len(points), dtype=np.int64)
+        moved: list[tuple[int, Int64]] = []
+        for number, point_id in enumerate(points):
+            first[number] = len(places)
+            rows = self._rows.get(point_id, [])
+            places += [_Place(row.station_id, row.building_id, point_id) for row in rows]
+            if not rows:
+                places.append(_Place(wire.NOWHERE, wire.NOWHERE, point_id))
+            if len(rows) > 1:
+                moved.append((number, np.array([row.valid_from_ms for row in rows], dtype=np.int64)))
+        at: Int64 = first[code]
+        for number, since_ms in moved:
+            here = code == number
+            at[here] += np.maximum(np.searchsorted(since_ms, time_ms[here], side="right") - 1, 0)
+        return places, at
+
+
+def _bodies(readings: pd.DataFrame) -> list[str]:
+    """Return the fields of each reading as JSON, without the braces."""
+    columns = [_numbers('"ts":', readings["time_ms"]), _numbers(',"t":', readings["temperature_c"], missing="null")]
+    columns += [_numbers(f',"{key}":', readings[name]) for name, key in _OPTIONAL.items() if name in readings]
+    return ["".join(fields) for fields in zip(*columns, strict=True)]
+
+
+def _numbers(key: str, values: pd.Series[float], missing: str | None = None) -> list[str]:
+    """Return each number after its key; where it is not finite `missing` in its place, or nothing at all."""
+    numbers = values.to_numpy()
+    texts = [f"{key}{value!r}" for value in numbers.tolist()]
+    if numbers.dtype.kind == "f":
+        for row in np.flatnonzero(~np.isfinite(numbers)):
+            texts[row] = "" if missing is None else key + missing
+    return texts
+
+
+def _unreadable(readings: pd.DataFrame) -> Bool:
+    if "unreadable" not in readings:
+        return np.zeros(len(readings), dtype=np.bool_)
+    return readings["unreadable"].to_numpy(np.bool_)
+
+
+def _distinct(names: Sequence[str]) -> tuple[list[str], Int64]:
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return list(numbers), np.array([numbers[name] for name in names], dtype=np.int64)
+
+
+def _edges(bucket: Int64, group: Int64) -> Int64:
+    """Return where batches begin, and the end of the last: at each new bucket or group, and after 200 readings."""
+    new = (np.diff(bucket, prepend=-1) != 0) | (np.diff(group, prepend=-1) != 0)
+    starts = np.flatnonzero(new)
+    within = np.arange(bucket.size) - np.repeat(starts, np.diff(starts, append=bucket.size))
+    return np.append(np.flatnonzero(within % MAX_BATCH == 0), bucket.size).astype(np.int64)
