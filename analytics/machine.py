@@ -108,6 +108,8 @@ STATE = np.dtype(
         ("rules", np.int64),
         ("warm", np.int64),
         ("warmer", np.int64),
+        ("min_before_warm_c", np.float64),
+        ("min_before_warmer_c", np.float64),
         ("fault", np.bool_),
         ("fault_start", np.int64),
         ("fault_rows", np.int64),
@@ -116,7 +118,9 @@ STATE = np.dtype(
     ]
 )
 """All that one point's past means for its future. `warm` and `warmer` are the first readings of the two runs that
-may end a spell (at least the target; at least the target and a margin), `NEVER` where there is no such run."""
+may end a spell (at least the target; at least the target and a margin), `NEVER` where there is no such run;
+`min_before_…_c` is the spell's lowest reading before that run began: at an hour for which less is asked, a reading
+may be warm enough and yet lower than every cold one."""
 
 
 class Numbers(NamedTuple):
@@ -221,27 +225,28 @@ def end_of_spell(state: Any, until: int) -> tuple[int, int]:
 
 
 @compiled
-def _distinct(value: Float64, start: int, end: int) -> tuple[int, bool, float]:
-    """Count the distinct finite values of rows `[start, end)`; say whether any has none, and give one of them."""
+def _distinct(value: Float64, start: int, end: int) -> tuple[int, int, float]:
+    """Count the distinct finite and the distinct other values (NaN, either infinity) of rows `[start, end)`.
+
+    The third of the three is one of the finite values. Two rows without a value have the same value: none.
+    """
     group = value[start:end]
     if end - start > _SMALL_GROUP:
         group = np.sort(group)
-    count, without, one = 0, False, np.nan
+    finite, others, one = 0, 0, np.nan
     for i in range(len(group)):
-        if not np.isfinite(group[i]):
-            without = True
-            continue
         new = True
-        if end - start > _SMALL_GROUP:
-            new = i == 0 or group[i] != group[i - 1]
-        else:
-            for j in range(i):
-                if group[j] == group[i]:
-                    new = False
-        if new:
-            count += 1
+        for j in range(i - 1 if i > 0 and end - start > _SMALL_GROUP else 0, i):
+            if group[j] == group[i] or (np.isnan(group[j]) and np.isnan(group[i])):
+                new = False
+        if not new:
+            continue
+        if np.isfinite(group[i]):
+            finite += 1
             one = group[i]
-    return count, without, one
+        else:
+            others += 1
+    return finite, others, one
 
 
 @compiled
@@ -311,19 +316,25 @@ def _feed_spell(
     state: Any, at: int, temp_c: float, asked: bool, target_c: float, violates: bool, rule: int, numbers: Numbers
 ) -> int:
     """Feed one judged reading to a running spell; return its end if the reading shows that it has one, or `NEVER`."""
-    state.min_temp_c = min(state.min_temp_c, temp_c)
     if violates:
         state.violating += 1
         state.rules |= 1 << rule
     broken = at - state.judged > state.judged_hold
     state.warm = _run_start(state.warm, at, asked and temp_c >= target_c, broken)
+    if state.warm == at:
+        state.min_before_warm_c = state.min_temp_c
     state.warmer = _run_start(state.warmer, at, asked and temp_c >= target_c + numbers.warm_margin_k, broken)
+    if state.warmer == at:
+        state.min_before_warmer_c = state.min_temp_c
+    state.min_temp_c = min(state.min_temp_c, temp_c)
     confirmed = state.violation_ms >= numbers.confirm_ms and state.violating >= numbers.confirm_readings
     if confirmed and state.confirmed_at == NEVER:
         state.confirmed_at = at
     if state.warm != NEVER and at - state.warm >= numbers.warm_ms:
+        state.min_temp_c = state.min_before_warm_c
         return int(state.warm)
     if state.warmer != NEVER and at - state.warmer >= numbers.warmer_ms:
+        state.min_temp_c = state.min_before_warmer_c
         return int(state.warmer)
     return NEVER
 
@@ -403,14 +414,14 @@ def judge_points(
             s.heard = at
             s.heard_break = tables.row_break[row]
 
-            distinct, without, temp_c = 1, False, value[i]
+            distinct, invalid, temp_c = 1, 0, value[i]
             if following > i + 1:
-                distinct, without, temp_c = _distinct(value, i, following)
+                distinct, invalid, temp_c = _distinct(value, i, following)
             elif not np.isfinite(temp_c):
-                distinct, without = 0, True
+                distinct, invalid = 0, 1
             counts[point, _READINGS] += following - i
-            counts[point, _DUPLICATES] += following - i - distinct - int(without)
-            counts[point, _INVALID] += int(without)
+            counts[point, _DUPLICATES] += following - i - distinct - invalid
+            counts[point, _INVALID] += invalid
             here = i
             i = following
             judged[here:following] = np.nan

@@ -84,7 +84,8 @@ def together(silences: Spans, service: Spans, service_subject: Int64, as_of: int
     start = np.maximum(silences.start[left], service.start[right])
     end = np.minimum(np.minimum(silences.end[left], service.end[right]), as_of)
     mask = end > start
-    quiet = Spans(service_subject[right][mask], start[mask], end[mask], silences.open[left][mask])
+    going_on = silences.open[left] & (end == as_of)
+    quiet = Spans(service_subject[right][mask], start[mask], end[mask], going_on[mask])
     counted = np.isin(service_subject, quiet.subject)
     return majority(quiet, service.of(service_subject).where(counted), as_of, at_least=at_least)
 

@@ -28,7 +28,7 @@ class Mosquitto:
         self._command = [program, "-c", str(self._config)]
         self._config.write_text(
             f"listener {self.port} {HOST}\nallow_anonymous true\npersistence true\npersistence_location {folder}/\n"
-            f"autosave_interval 1\nautosave_on_changes true\nmax_queued_messages 1000000\nuser root\n{settings}\n"
+            f"max_queued_messages 1000000\nuser root\n{settings}\n"
         )
 
     def start(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from functools import cache
 
 MINUTES_PER_DAY = 24 * 60
 MINUTES_PER_WEEK = 7 * MINUTES_PER_DAY
@@ -106,20 +107,12 @@ class Version:
             If `contract` names none of this version's.
         """
         own = self.classes.get(room_class, ClassRules())
-        week: list[Limit | None] = [None] * MINUTES_PER_WEEK
-        for hours in own.hours:
-            limit = Limit(hours.minimum_c, _target(hours.minimum_c, hours.target_c, own.target_c), hours.rule)
-            for minute in hours.minutes_of_week():
-                week[minute] = limit
-        if contract is not None:
-            for hours in self.contracts[contract]:
-                raised: dict[Limit | None, Limit] = {}
-                for minute in hours.minutes_of_week():
-                    floor = week[minute]
-                    if floor not in raised:
-                        raised[floor] = _raise(floor, hours, own.target_c)
-                    week[minute] = raised[floor]
-        return week
+        week = _by_minute(own.hours)
+        asked = [None if h is None else _asked(h, h.target_c if h.target_c is not None else own.target_c) for h in week]
+        if contract is None:
+            return asked
+        agreed = _by_minute(self.contracts[contract])
+        return [_raised(floor, hours) for floor, hours in zip(asked, agreed, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +157,25 @@ class Judging:
     group_min: int = 3
 
 
-def _target(minimum_c: float, stated_c: float | None, class_target_c: float | None) -> float:
-    asked = stated_c if stated_c is not None else class_target_c
-    return minimum_c if asked is None else max(minimum_c, asked)
+def _by_minute(hours: tuple[Hours, ...]) -> list[Hours | None]:
+    """Return the hours that hold at each minute of the week; of several the last named."""
+    week: list[Hours | None] = [None] * MINUTES_PER_WEEK
+    for stretch in hours:
+        for minute in stretch.minutes_of_week():
+            week[minute] = stretch
+    return week
 
 
-def _raise(floor: Limit | None, hours: Hours, class_target_c: float | None) -> Limit:
-    if floor is None:
-        return Limit(hours.minimum_c, _target(hours.minimum_c, hours.target_c, class_target_c), hours.rule)
+@cache
+def _asked(hours: Hours, target_c: float | None) -> Limit:
+    """Return what hours ask; a target that is not above the minimum is the minimum."""
+    return Limit(hours.minimum_c, max(hours.minimum_c, hours.minimum_c if target_c is None else target_c), hours.rule)
+
+
+@cache
+def _raised(floor: Limit | None, hours: Hours | None) -> Limit | None:
+    """Return what a class and a contract ask together: of both numbers the larger, under the class's rule."""
+    if hours is None or floor is None:
+        return floor if hours is None else _asked(hours, hours.target_c)
     minimum_c = max(floor.minimum_c, hours.minimum_c)
-    target_c = max(floor.target_c, _target(minimum_c, hours.target_c, class_target_c))
-    return Limit(minimum_c, target_c, floor.rule)
+    return Limit(minimum_c, max(floor.target_c, minimum_c, hours.target_c or minimum_c), floor.rule)

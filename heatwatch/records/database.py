@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from heatwatch.errors import BadInput, Unavailable
+from heatwatch.errors import BadInput, Damaged, HeatwatchError, Unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOOKING = "heatwatch_looking"
@@ -51,6 +52,8 @@ class Records:
         ------
         Unavailable
             If the database does not answer, or another writer holds it too long; nothing was kept.
+        Damaged
+            If the file is no database, or a broken one.
         """
         with self._my_turn(), _named_errors(), self._writing.begin() as session:
             yield session
@@ -119,15 +122,19 @@ def _named_errors() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if _no_answer(error):
-            raise Unavailable("records", str(error.orig)) from error
-        raise
+        named = _named(error)
+        if named is None:
+            raise
+        raise named from error
 
 
-def _no_answer(error: DBAPIError) -> bool:
-    """Tell a database that does not answer from a mistake in what it was asked (SQLite names both alike)."""
-    mistaken = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-    return isinstance(error, OperationalError | InterfaceError) and not mistaken
+def _named(error: DBAPIError) -> HeatwatchError | None:
+    """Return what an error means to the caller; None where it is a mistake of ours (SQLite calls both operational)."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return Damaged(str(error.orig), where="records")
+    no_answer = isinstance(error, OperationalError | InterfaceError) and code != sqlite3.SQLITE_ERROR
+    return Unavailable("records", str(error.orig)) if no_answer else None
 
 
 def _engine(url: str) -> Engine:
@@ -158,13 +165,14 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
 def _use_wal(connection: DBAPIConnection) -> None:
     """Switch a new file to WAL. SQLite does not wait when two do so at once: the later one looks again."""
     cursor = connection.cursor()
-    for _ in range(WAIT_S * 20):
+    until = time.monotonic() + WAIT_S
+    while True:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
-            threading.Event().wait(0.05)
+            time.sleep(0.05)
         else:
             break
     cursor.close()

@@ -59,9 +59,10 @@ def dispatch(session: Session, changed: Sequence[FindingRow], by: Dispatch) -> N
     What changed only says where to look: a finding without its ticket is found there whenever it was issued.
     """
     worthy = [row for row in changed if row.kind in TICKET_WORTHY]
+    rooms = rooms_in_service(by.register, by.at_ms) if worthy else {}
     _follow(session, worthy, by)
     for station in sorted({row.station_id for row in worthy}):
-        _Writer(session, by).apply(decide(_situation(session, station, by)))
+        _Writer(session, by).apply(decide(_situation(session, station, by, rooms)))
         _bring_forward(session, station, by)
 
 
@@ -90,7 +91,7 @@ def _note(session: Session, ticket_id: int, by: Dispatch, kind: str, detail: Map
     session.add(TicketEvent(ticket_id=ticket_id, at_ms=by.at_ms, kind=kind, who=HEATWATCH, detail=dict(detail)))
 
 
-def _situation(session: Session, station: str, by: Dispatch) -> Situation:
+def _situation(session: Session, station: str, by: Dispatch, rooms: Mapping[str, int]) -> Situation:
     loose = session.scalars(
         select(FindingRow)
         .outerjoin(TicketFinding, TicketFinding.finding_id == FindingRow.id)
@@ -103,7 +104,7 @@ def _situation(session: Session, station: str, by: Dispatch) -> Situation:
         _open_tickets(session, station, by),
         spells,
         outages,
-        rooms_in_service(by.register, by.at_ms),
+        rooms,
         by.standard.judging.group_min,
     )
 

@@ -15,6 +15,7 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from api.app import create_app
 from api.models import Page, ReadingOut
@@ -75,6 +76,7 @@ class Shelf:
 @pytest.fixture
 def records(tmp_path: Path) -> Iterator[Records]:
     made = Records(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    event.listen(made.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     made.migrate()
     yield made
     made.close()

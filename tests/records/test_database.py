@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from heatwatch.errors import BadInput, Unavailable
+from heatwatch.errors import BadInput, Damaged, Unavailable
 from heatwatch.records import database
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
@@ -211,6 +211,13 @@ class TestSqlite:
             told = [session.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")]
         records.close()
         assert told == ["wal", 2, 1]
+
+    def test_a_file_that_is_no_database_is_damaged(self, tmp_path: Path) -> None:
+        (tmp_path / "r.sqlite").write_bytes(b"no database at all" * 500)
+        records = Records(f"sqlite:///{tmp_path / 'r.sqlite'}")
+        with pytest.raises(Damaged, match="not a database"):
+            records.ping()
+        records.close()
 
     def test_a_writer_inside_a_writer_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """One thread that would wait for itself is told so."""
