@@ -303,21 +303,19 @@ def _season_ms(first_day: date, last_day: date, zone: ZoneInfo) -> tuple[int, in
 
 def _week(versions: Sequence[Version], schedules: Sequence[Schedule]) -> Week:
     shape = (len(versions), max(len(schedules), 1), MINUTES_PER_WEEK)
-    minimum, target = np.full(shape, np.nan), np.full(shape, np.nan)
-    weeks = [[_asked(version, *schedule) for schedule in schedules] for version in versions]
-    rules = tuple(sorted({limit.rule for v in weeks for week in v for limit in week if limit is not None}))
-    number = {name: code for code, name in enumerate(rules)}
-    rule = np.zeros(shape, dtype=np.int8)
-    for v, version_weeks in enumerate(weeks):
-        for s, week in enumerate(version_weeks):
-            for minute, limit in enumerate(week):
-                if limit is not None:
-                    minimum[v, s, minute], target[v, s, minute] = limit.minimum_c, limit.target_c
-                    rule[v, s, minute] = number[limit.rule]
+    minimum, target, rule = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=np.int8)
+    weeks = [(v, s, _asked(versions[v], *schedules[s])) for v, s in np.ndindex(len(versions), len(schedules))]
+    rules = tuple(sorted({limit.rule for _, _, week in weeks for _, limit in week if limit is not None}))
+    for v, s, week in weeks:
+        for minute, limit in week:
+            asked = (np.nan, np.nan, 0)
+            if limit is not None:
+                asked = (limit.minimum_c, limit.target_c, rules.index(limit.rule))
+            minimum[v, s, minute:], target[v, s, minute:], rule[v, s, minute:] = asked
     return Week(minimum, target, rule, rules)
 
 
-def _asked(version: Version, room_class: RoomClass, contract: str | None) -> list[Limit | None]:
+def _asked(version: Version, room_class: RoomClass, contract: str | None) -> list[tuple[int, Limit | None]]:
     try:
         return version.week(room_class, contract)
     except KeyError as error:

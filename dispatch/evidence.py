@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from heatwatch.domain.instants import from_ms
 from heatwatch.domain.register import PointRow, Register
-from heatwatch.domain.temperature import MINUTES_PER_DAY, Limit, RoomClass, Standard, Version
+from heatwatch.domain.temperature import MINUTES_PER_DAY, Limit, RoomClass, Standard
 from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.register import row_at, sources_of
 
@@ -20,7 +20,6 @@ class Violations:
 
     def __init__(self, store: ReadingStore, standard: Standard, register: Register | None, zone: ZoneInfo) -> None:
         self._store, self._standard, self._register, self._zone = store, standard, register, zone
-        self._weeks: dict[tuple[int, RoomClass, str | None], list[Limit | None]] = {}
 
     def __call__(self, point_ids: Collection[str], start_ms: int, end_ms: int) -> list[tuple[str, int, float]]:
         """Return (point, time [ms], temperature [degC]) of what points measured too cold in `[start_ms, end_ms)`."""
@@ -55,11 +54,5 @@ class Violations:
 
     def _limit(self, row: PointRow, time_ms: int) -> Limit | None:
         local = from_ms(time_ms).astimezone(self._zone)
-        week = self._week(self._standard.at(local), row)
-        return week[local.weekday() * MINUTES_PER_DAY + local.hour * _MINUTES_PER_HOUR + local.minute]
-
-    def _week(self, version: Version, row: PointRow) -> list[Limit | None]:
-        key = (self._standard.versions.index(version), row.room_class, row.contract)
-        if key not in self._weeks:
-            self._weeks[key] = version.week(row.room_class, row.contract)
-        return self._weeks[key]
+        minute = local.weekday() * MINUTES_PER_DAY + local.hour * _MINUTES_PER_HOUR + local.minute
+        return self._standard.at(local).asked(row.room_class, row.contract, minute)

@@ -22,7 +22,7 @@ import secrets
 import struct
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -146,8 +146,10 @@ class Journal:
         with self._changed:
             self._changed.wait_for(lambda: self.last_sequence > sequence, timeout_s)
 
-    def read_from(self, sequence: int, limit: int) -> list[Entry]:
+    def read_from(self, sequence: int, limit: int, until: Callable[[Message], bool] = lambda _: False) -> list[Entry]:
         """Return flushed messages from number `sequence` on: at least one where there is one, at most `limit`.
+
+        The first for which `until` holds is the last returned.
 
         Raises
         ------
@@ -166,7 +168,7 @@ class Journal:
                 offset, expected = record.end, expected + 1
                 if expected > sequence:
                     entries.append(record.entry)
-                if expected > last:
+                if expected > last or until(record.entry.message):
                     break
         if not entries:
             raise Damaged(f"message {expected} does not read as it was written", where=f"{path}, byte {offset}")

@@ -95,12 +95,9 @@ class Sorted:
         return self.delivery
 
 
-def up_to_tick(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Return the messages up to the first tick, the tick included: what comes after it is another step's."""
-    for n, entry in enumerate(entries, start=1):
-        if entry.message.topic == TICKS and not entry.message.retained:
-            return entries[:n]
-    return entries
+def is_tick(message: Message) -> bool:
+    """Whether a message may be a tick: what comes after it is another step's."""
+    return message.topic == TICKS and not message.retained
 
 
 def sort(entries: Sequence[Entry], worker: str, decoders: Decoders, clock: Clock) -> Sorted:
@@ -126,7 +123,7 @@ def _decode(delivery: Delivery, message: Message, decoders: Decoders, clock: Clo
     """Return what is in a message. A retained one was sent before and is no new reading."""
     if message.retained:
         return NoReading()
-    if message.topic == TICKS:
+    if is_tick(message):
         delivery.tick = _tick(message.payload, clock) if clock.replayed else None
         return NoReading()
     return decoders.decode(message.topic, message.payload, message.arrived_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from heatwatch.errors import Damaged, Unavailable
@@ -14,12 +15,13 @@ from heatwatch.usecases.delivery import commit_delivery, replay_clock, stored_up
 from heatwatch.usecases.roles import Bell
 from ingest.backoff import Backoff
 from ingest.decoders import Decoders
-from ingest.journal import Journal
-from ingest.sorting import Clock, sort, up_to_tick
+from ingest.journal import Entry, Journal
+from ingest.sorting import Clock, is_tick, sort
 
 log = logging.getLogger(__name__)
 
 BATCH_MESSAGES = 5000
+GATHER_S = 0.05
 LOOK_S = 0.2
 DRAIN_S = 10.0
 
@@ -91,15 +93,26 @@ class Storing:
     def _store(self) -> None:
         while time.monotonic() < self._deadline_s:
             if self._journal.last_sequence > self._position:
-                self._deliver()
+                self._deliver(self._gather())
                 self._backoff.reset()
             elif self._stopping.is_set():
                 return
             else:
                 self._journal.wait(self._position, LOOK_S)
 
-    def _deliver(self) -> None:
-        entries = up_to_tick(self._journal.read_from(self._position + 1, BATCH_MESSAGES))
+    def _gather(self) -> list[Entry]:
+        """Take what waits, up to the first tick; without one let it grow for a moment, for a batch costs as one row."""
+        entries, until_s = list[Entry](), time.monotonic() + GATHER_S
+        while True:
+            after = self._position + len(entries)
+            entries += self._journal.read_from(after + 1, BATCH_MESSAGES - len(entries), is_tick)
+            left_s = until_s - time.monotonic()
+            full = len(entries) >= BATCH_MESSAGES or is_tick(entries[-1].message)
+            if full or left_s <= 0 or self._stopping.is_set():
+                return entries
+            self._journal.wait(self._position + len(entries), left_s)
+
+    def _deliver(self, entries: Sequence[Entry]) -> None:
         found = sort(entries, self._worker, self._decoders, self._clock)
         delivery = found.settle(self._readings.write(found.batch()))
         with self._records.write() as session:

@@ -27,7 +27,7 @@ class Mosquitto:
         self._log = folder / "mosquitto.log"
         self._command = [program, "-c", str(self._config)]
         self._config.write_text(
-            f"listener {self.port} {HOST}\nallow_anonymous true\npersistence true\npersistence_location {folder}/\n"
+            f"listener {self.port} {HOST}\nallow_anonymous true\nset_tcp_nodelay true\npersistence true\npersistence_location {folder}/\n"
             f"max_queued_messages 1000000\nuser root\n{settings}\n"
         )
 

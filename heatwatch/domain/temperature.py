@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from functools import cache
 
 MINUTES_PER_DAY = 24 * 60
 MINUTES_PER_WEEK = 7 * MINUTES_PER_DAY
@@ -48,14 +47,21 @@ class Hours:
     source: str = ""
     weekdays: frozenset[int] = ALL_WEEK
 
-    def minutes_of_week(self) -> list[int]:
-        """Every minute of the week (0 = Monday 00:00) that these hours cover."""
-        end = self.end_minute if self.end_minute > self.start_minute else self.end_minute + MINUTES_PER_DAY
-        return [
+    def cover(self, minute_of_week: int) -> bool:
+        """Say whether a minute of the week (0 is Monday 00:00) lies in these hours."""
+        day, minute = divmod(minute_of_week, MINUTES_PER_DAY)
+        if self.end_minute > self.start_minute:
+            return day in self.weekdays and self.start_minute <= minute < self.end_minute
+        begun_today = day in self.weekdays and minute >= self.start_minute
+        return begun_today or ((day - 1) % 7 in self.weekdays and minute < self.end_minute)
+
+    def edges(self) -> set[int]:
+        """Return the minutes of the week at which these hours may begin or end."""
+        return {
             (day * MINUTES_PER_DAY + minute) % MINUTES_PER_WEEK
-            for day in sorted(self.weekdays)
-            for minute in range(self.start_minute, end)
-        ]
+            for day in range(7)
+            for minute in (self.start_minute, self.end_minute)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +101,11 @@ class Version:
     seasons: tuple[Season, ...] = ()
     clocks: Mapping[str, tuple[ClockRule, ...]] = field(default_factory=dict)
 
-    def week(self, room_class: RoomClass, contract: str | None) -> list[Limit | None]:
-        """Return what is asked at each minute of the local week, Monday 00:00 first; None where nothing is.
+    def asked(self, room_class: RoomClass, contract: str | None, minute_of_week: int) -> Limit | None:
+        """Return what is asked at a minute of the local week (0 is Monday 00:00), None where nothing is.
 
         A contract raises what the class's own hours ask and never lowers it (R1-R3); where the class has
-        no hours of its own the contract alone asks (R4).
+        no hours of its own the contract alone asks (R4). Of hours that overlap the last named hold.
 
         Raises
         ------
@@ -107,12 +113,15 @@ class Version:
             If `contract` names none of this version's.
         """
         own = self.classes.get(room_class, ClassRules())
-        week = _by_minute(own.hours)
-        asked = [None if h is None else _asked(h, h.target_c if h.target_c is not None else own.target_c) for h in week]
-        if contract is None:
-            return asked
-        agreed = _by_minute(self.contracts[contract])
-        return [_raised(floor, hours) for floor, hours in zip(asked, agreed, strict=True)]
+        agreed = self.contracts[contract] if contract is not None else ()
+        return _together(_holding(own.hours, minute_of_week), own.target_c, _holding(agreed, minute_of_week))
+
+    def week(self, room_class: RoomClass, contract: str | None) -> list[tuple[int, Limit | None]]:
+        """Return what is asked over the local week: from each of these minutes to the next; `asked` in one piece."""
+        own = self.classes.get(room_class, ClassRules())
+        agreed = self.contracts[contract] if contract is not None else ()
+        edges = {0}.union(*(hours.edges() for hours in (*own.hours, *agreed)))
+        return [(minute, self.asked(room_class, contract, minute)) for minute in sorted(edges)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,25 +166,22 @@ class Judging:
     group_min: int = 3
 
 
-def _by_minute(hours: tuple[Hours, ...]) -> list[Hours | None]:
-    """Return the hours that hold at each minute of the week; of several the last named."""
-    week: list[Hours | None] = [None] * MINUTES_PER_WEEK
-    for stretch in hours:
-        for minute in stretch.minutes_of_week():
-            week[minute] = stretch
-    return week
+def _holding(hours: tuple[Hours, ...], minute_of_week: int) -> Hours | None:
+    return next((stretch for stretch in reversed(hours) if stretch.cover(minute_of_week)), None)
 
 
-@cache
-def _asked(hours: Hours, target_c: float | None) -> Limit:
-    """Return what hours ask; a target that is not above the minimum is the minimum."""
-    return Limit(hours.minimum_c, max(hours.minimum_c, hours.minimum_c if target_c is None else target_c), hours.rule)
-
-
-@cache
-def _raised(floor: Limit | None, hours: Hours | None) -> Limit | None:
+def _together(own: Hours | None, target_c: float | None, agreed: Hours | None) -> Limit | None:
     """Return what a class and a contract ask together: of both numbers the larger, under the class's rule."""
-    if hours is None or floor is None:
-        return floor if hours is None else _asked(hours, hours.target_c)
-    minimum_c = max(floor.minimum_c, hours.minimum_c)
-    return Limit(minimum_c, max(floor.target_c, minimum_c, hours.target_c or minimum_c), floor.rule)
+    floor = None if own is None else _asked(own, target_c)
+    if agreed is None:
+        return floor
+    asked = _asked(agreed, None)
+    if floor is None:
+        return asked
+    return Limit(max(floor.minimum_c, asked.minimum_c), max(floor.target_c, asked.target_c), floor.rule)
+
+
+def _asked(hours: Hours, class_target_c: float | None) -> Limit:
+    """Return what hours ask; a target that is not above the minimum is the minimum."""
+    target_c = hours.target_c if hours.target_c is not None else class_target_c
+    return Limit(hours.minimum_c, max(hours.minimum_c, hours.minimum_c if target_c is None else target_c), hours.rule)
