@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -171,6 +172,7 @@ def lay_out(register: Register, standard: Standard, zone: ZoneInfo, span: tuple[
     )
 
 
+@lru_cache(maxsize=16)
 def zone_offsets(zone: ZoneInfo, start_ms: int, end_ms: int) -> Zone:
     """Return the zone's offsets from `start_ms` to `end_ms`, a day's margin on either side.
 

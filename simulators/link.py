@@ -31,16 +31,17 @@ _LOOK_S = 0.5
 
 
 class Link:
-    """A connection to the broker with a persistent session, at QoS 1.
+    """A connection to the broker at QoS 1.
 
-    What was handed to `publish` is kept until the broker confirms it and is sent again, in order, after a break.
+    What was handed to `publish` is kept here until the broker confirms it and is sent again, in order, after a
+    break; the broker keeps no session of it.
 
     Parameters
     ----------
     host, port
         The broker.
     client_id
-        Names the session; two links of one name at once disturb each other.
+        The broker's name for it; two links of one name at once disturb each other.
     timeout_s
         How long to wait without any progress before giving up [s].
 
@@ -48,16 +49,15 @@ class Link:
     ----------
     done
         The last tick that `serve` reported as done.
-    forgotten
-        How often the broker was met without a memory of our session: at first, and after a restart that lost
-        the session and with it, perhaps, what it had confirmed and not delivered.
+    connections
+        How often the broker was met. After a break it may have lost what it had confirmed and not delivered.
     stopping
         Set it to end every wait.
     """
 
     def __init__(self, host: str, port: int, *, client_id: str, timeout_s: float) -> None:
         self.done: wire.Done | None = None
-        self.forgotten = 0
+        self.connections = 0
         self.stopping = threading.Event()
         self._host, self._port, self._timeout_s = host, port, timeout_s
         self._broker = f"broker {host}:{port}"
@@ -81,9 +81,8 @@ class Link:
         self._wait_listening(min(_CONNECT_S, self._timeout_s))
 
     def close(self) -> None:
-        """Leave without a subscription behind."""
+        """Leave; what is unconfirmed by then may not arrive."""
         self.stopping.set()
-        self._client.unsubscribe(wire.CLOCK_DONE_TOPIC)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -178,7 +177,7 @@ class Link:
         return Unavailable(self._broker, f"{self._why_not}; {why}")
 
     def _make_client(self, client_id: str) -> mqtt.Client:
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True)
         client.max_inflight_messages_set(_IN_FLIGHT)
         client.max_queued_messages_set(0)
         client.reconnect_delay_set(1, _LONGEST_PAUSE_S)
@@ -190,13 +189,12 @@ class Link:
         client.on_message = self._on_message
         return client
 
-    def _on_connect(self, client: mqtt.Client, _user: Any, flags: Any, reason: Any, _properties: Any) -> None:
+    def _on_connect(self, client: mqtt.Client, _user: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
             self._why_not = f"refused: {reason}"
             log.warning("%s refuses: %s", self._broker, reason)
             return
-        if not flags.session_present:
-            self.forgotten += 1
+        self.connections += 1
         client.subscribe(wire.CLOCK_DONE_TOPIC, _AT_LEAST_ONCE)
 
     def _on_subscribe(self, *_: Any) -> None:
@@ -211,9 +209,8 @@ class Link:
         self._tell()
 
     def _on_publish(self, *_: Any) -> None:
+        self._prompt.acknowledge()
         self._confirmed += 1
-        if self._confirmed == self._sent:
-            self._prompt.acknowledge()
         self._tell()
 
     def _on_message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:

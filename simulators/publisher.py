@@ -1,9 +1,9 @@
 """Publishing in time order, with a clock that moves only when `serve` has done the last step.
 
 The order of things in one step: the readings measured in it; the broker's confirmation of them all; the tick that
-says so; the report of `serve` that it has done it. A broker that restarted may have lost what it had confirmed,
-and `serve` its subscription: then an empty step asks whether `serve` is there, and the step is published again.
-A reading that arrives twice counts once.
+says so; the report of `serve` that it has done it. A broker to which the connection broke may have restarted and
+lost what it had confirmed, and the subscription of `serve` too: then, as at first, an empty step asks whether
+`serve` is there, and the step is published again from its beginning. A reading that arrives twice counts once.
 """
 
 from __future__ import annotations
@@ -168,12 +168,12 @@ class SteppedPublisher:
             yield Messages.none(), to_ms
 
     def _do(self, messages: Messages, before_ms: int, now_ms: int) -> None:
-        """Publish one step and wait until it is done, from its beginning if the broker forgot us meanwhile."""
+        """Publish one step and wait until it is done, from its beginning if the connection broke meanwhile."""
         while not self._link.stopping.is_set():
-            if self.clock and self._met != self._link.forgotten:
+            if self.clock and self._met != self._link.connections:
                 self._meet(before_ms)
             self._publish(messages)
-            if not self.clock or (self._met == self._link.forgotten and self._tick(now_ms)):
+            if not self.clock or (self._met == self._link.connections and self._tick(now_ms)):
                 return
 
     def _publish(self, messages: Messages) -> None:
@@ -184,16 +184,16 @@ class SteppedPublisher:
 
     def _meet(self, now_ms: int) -> None:
         """Return when `serve` is there: ask by a step in which nothing happens, until it is answered."""
-        self._met = self._link.forgotten
+        self._met = self._link.connections
         tick = self._next_tick(now_ms)
         self._say(tick)
         self._link.wait_for_serve(lambda: self._is_done(tick), tick, again=lambda: self._say(tick))
 
     def _tick(self, now_ms: int) -> bool:
-        """Move the clock and wait for `serve`; False if the broker forgot us before it was done."""
+        """Move the clock and wait for `serve`; False if the connection broke before it was done."""
         tick = self._next_tick(now_ms)
         self._say(tick)
-        self._link.wait_for_serve(lambda: self._is_done(tick) or self._met != self._link.forgotten, tick)
+        self._link.wait_for_serve(lambda: self._is_done(tick) or self._met != self._link.connections, tick)
         return self._is_done(tick)
 
     def _next_tick(self, now_ms: int) -> wire.Tick:

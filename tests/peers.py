@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,10 +26,17 @@ class Mosquitto:
         self._config = folder / "mosquitto.conf"
         self._log = folder / "mosquitto.log"
         self._command = [program, "-c", str(self._config)]
-        self._config.write_text(
-            f"listener {self.port} {HOST}\nallow_anonymous true\nset_tcp_nodelay true\npersistence true\npersistence_location {folder}/\n"
-            f"max_queued_messages 1000000\nuser root\n{settings}\n"
-        )
+        lines = [
+            f"listener {self.port} {HOST}",
+            "allow_anonymous true",
+            "set_tcp_nodelay true",
+            "user root",
+            "persistence true",
+            f"persistence_location {folder}/",
+            "max_queued_messages 1000000",
+            settings,
+        ]
+        self._config.write_text("\n".join(lines) + "\n")
 
     def start(self) -> None:
         """Start it and wait until it listens."""
@@ -89,7 +96,7 @@ def listens(host: str, port: int) -> bool:
         return False
 
 
-def wait_for(condition, timeout_s: float = 10.0) -> None:
+def wait_for(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
     """Return when a condition holds; fail the test when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

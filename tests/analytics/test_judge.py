@@ -132,10 +132,12 @@ def test_a_heat_outage_is_found_live_at_any_cut_as_offline() -> None:
     history = Stored([row.point_id for row in register.rows])
     live = LiveJudge(register, standard, zone, history)
     arrived = sorted(rows, key=lambda row: row.time_ms + (rng.exponential(7_200_000) if rng.random() < 0.02 else 0))
+    now_ms = rows[0].time_ms
     for batch in np.array_split(np.arange(len(arrived)), 150):
         chosen = [arrived[k] for k in batch]
         feed(live, history, chosen)
-        live.found(max(row.time_ms for row in chosen[:1]))
+        now_ms = max(now_ms, *(row.time_ms for row in chosen))
+        live.found(now_ms)
     assert_same(live, dict(offline.frames), offline.as_of_ms)
 
 

@@ -1,0 +1,222 @@
+"""What every reading store must do, each told by a fixture that makes one in a folder."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import groupby, pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heatwatch.stores.embedded import EmbeddedReadings
+from heatwatch.stores.readings import Outcome, ReadingBatch, ReadingStore
+
+STORED, DUPLICATE, CONFLICT = Outcome
+NAN = math.nan
+
+Row = tuple[str, int, float, int, int]
+"""Source, time [ms], value, sequence and position."""
+Opener = Callable[[Path], ReadingStore]
+
+
+def embedded(folder: Path) -> ReadingStore:
+    return EmbeddedReadings(folder / "readings.duckdb")
+
+
+@pytest.fixture(scope="module", params=[embedded], ids=["embedded"])
+def opener(request: pytest.FixtureRequest) -> Opener:
+    maker: Opener = request.param
+    return maker
+
+
+@pytest.fixture
+def store(opener: Opener, tmp_path: Path) -> Iterator[ReadingStore]:
+    with closing(opener(tmp_path)) as made:
+        yield made
+
+
+@contextmanager
+def fresh(opener: Opener) -> Iterator[ReadingStore]:
+    """Give an empty store for one example of a property."""
+    with TemporaryDirectory() as folder, closing(opener(Path(folder))) as made:
+        yield made
+
+
+def batch(rows: Sequence[Row], worker: str = "w1") -> ReadingBatch:
+    none = np.full(len(rows), NAN)
+    return ReadingBatch(
+        source=[row[0] for row in rows],
+        time_ms=np.array([row[1] for row in rows], np.int64),
+        temp_c=np.array([row[2] for row in rows], np.float64),
+        humidity_pct=none,
+        battery=none,
+        rssi_dbm=none,
+        flags=[""] * len(rows),
+        arrived_ms=np.zeros(len(rows), np.int64),
+        worker=worker,
+        sequence=np.array([row[3] for row in rows], np.int64),
+        position=np.array([row[4] for row in rows], np.int32),
+    )
+
+
+def write(store: ReadingStore, rows: Sequence[Row], worker: str = "w1") -> list[int]:
+    return [int(outcome) for outcome in store.write(batch(rows, worker))]
+
+
+def kept(
+    store: ReadingStore, sources: Sequence[str] | None = None, start_ms: int | None = None, end_ms: int | None = None
+) -> list[tuple[str, int, float]]:
+    found = store.read(sources, start_ms, end_ms)
+    names = [found.source[code] for code in found.code]
+    return list(zip(names, found.time_ms.tolist(), found.temp_c.tolist(), strict=True))
+
+
+class Model:
+    """The same store, told plainly: a dict of what is kept under each source and time."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, int], dict[object, tuple[Outcome, object]]] = {}
+
+    def write(self, rows: Sequence[Row], worker: str) -> list[int]:
+        outcomes = dict[int, int]()
+        for n in sorted(range(len(rows)), key=lambda n: rows[n][3:]):
+            source, time_ms, temp_c, *birth = rows[n]
+            values = self.values.setdefault((source, time_ms), {})
+            value = "NaN" if math.isnan(temp_c) else temp_c
+            birth = [worker, *birth]
+            if value in values:
+                first, born = values[value]
+                outcomes[n] = first if birth == born else DUPLICATE
+            else:
+                outcomes[n] = CONFLICT if values else STORED
+                values[value] = Outcome(outcomes[n]), birth
+        return [outcomes[n] for n in range(len(rows))]
+
+    def kept(self) -> list[tuple[str, int, str]]:
+        return sorted(
+            (*key, repr(value).replace("'NaN'", "nan")) for key, values in self.values.items() for value in values
+        )
+
+
+def test_the_protocol_is_met(store: ReadingStore) -> None:
+    assert isinstance(store, ReadingStore)
+    store.ping()
+    assert store.count() == 0
+    assert kept(store) == []
+    assert write(store, []) == []
+
+
+def test_same_source_time_and_value_is_kept_once_another_value_beside_it(store: ReadingStore) -> None:
+    rows: list[Row] = [("p", 1, 20.0, 1, 0), ("p", 1, 20.0, 2, 0), ("p", 1, 21.0, 3, 0), ("p", 1, 20.0, 4, 0)]
+    assert write(store, rows) == [STORED, DUPLICATE, CONFLICT, DUPLICATE]
+    assert write(store, [("p", 1, 21.0, 5, 0), ("p", 1, 22.0, 6, 0)]) == [DUPLICATE, CONFLICT]
+    assert kept(store) == [("p", 1, 20.0), ("p", 1, 21.0), ("p", 1, 22.0)]
+    assert store.count() == 3
+
+
+def test_two_readings_without_a_value_are_the_same(store: ReadingStore) -> None:
+    assert write(store, [("p", 1, NAN, 1, 0), ("p", 1, NAN, 2, 0)]) == [STORED, DUPLICATE]
+    assert write(store, [("p", 1, NAN, 3, 0), ("p", 1, 20.0, 4, 0)]) == [DUPLICATE, CONFLICT]
+    assert write(store, [("p", 2, math.inf, 5, 0), ("p", 2, -math.inf, 6, 0)]) == [STORED, CONFLICT]
+
+
+def test_within_a_batch_the_birth_decides_which_is_first_not_the_row(store: ReadingStore) -> None:
+    rows: list[Row] = [("p", 1, 21.0, 7, 1), ("p", 1, 20.0, 7, 0), ("p", 1, 20.0, 6, 5)]
+    assert write(store, rows) == [CONFLICT, DUPLICATE, STORED]
+
+
+def test_written_again_each_row_has_its_first_outcome_also_in_other_batches(store: ReadingStore) -> None:
+    """A crash between store and records writes rows again; nothing is counted twice, nothing changes sides."""
+    rows: list[Row] = [("p", 1, 20.0, 1, 0), ("p", 1, 21.0, 2, 0), ("p", 1, 20.0, 3, 0), ("q", 1, 20.0, 4, 0)]
+    first = write(store, rows)
+    assert first == [STORED, CONFLICT, DUPLICATE, STORED]
+    assert write(store, rows) == first
+    assert [outcome for row in rows for outcome in write(store, [row])] == first
+    assert write(store, rows, worker="w2") == [DUPLICATE] * 4
+    assert store.count() == 3
+
+
+def test_reads_by_source_and_half_open_time(store: ReadingStore) -> None:
+    write(store, [("b", 2, 1.0, 1, 0), ("a", 3, 2.0, 2, 0), ("a", 1, 3.0, 3, 0), ("c", 1, 4.0, 4, 0)])
+    assert kept(store) == [("a", 1, 3.0), ("a", 3, 2.0), ("b", 2, 1.0), ("c", 1, 4.0)]
+    assert kept(store, start_ms=1, end_ms=3) == [("a", 1, 3.0), ("b", 2, 1.0), ("c", 1, 4.0)]
+    assert kept(store, ["c", "a", "nobody", "a"], end_ms=3) == [("a", 1, 3.0), ("c", 1, 4.0)]
+    assert kept(store, []) == []
+    found = store.read(["c", "nobody"])
+    assert (list(found.source), found.code.dtype, found.time_ms.dtype) == (["c"], np.int32, np.int64)
+
+
+def test_whole_numbers_are_kept_as_floats(store: ReadingStore) -> None:
+    """The first whole number must not decide the type of the column (telegraf#12349)."""
+    whole = batch([("p", 1, 20, 1, 0)])
+    store.write(ReadingBatch(**{**{n: getattr(whole, n) for n in whole.__slots__}, "temp_c": np.array([20])}))
+    write(store, [("p", 2, 20.5, 2, 0)])
+    assert kept(store) == [("p", 1, 20.0), ("p", 2, 20.5)]
+
+
+def test_what_was_written_is_there_after_reopening(opener: Opener, tmp_path: Path) -> None:
+    with closing(opener(tmp_path)) as store:
+        write(store, [("p", 1, 20.0, 1, 0), ("p", 1, 21.0, 2, 0)])
+    with closing(opener(tmp_path)) as store:
+        assert kept(store) == [("p", 1, 20.0), ("p", 1, 21.0)]
+        assert write(store, [("p", 1, 21.0, 2, 0), ("p", 1, 21.0, 3, 0)]) == [CONFLICT, DUPLICATE]
+
+
+def test_threads_may_write_and_read_at_once(store: ReadingStore) -> None:
+    """Whoever is first stores, the others are duplicates: of each key exactly one row is stored."""
+    outcomes: list[list[int]] = []
+
+    def work(worker: str) -> None:
+        for n in range(15):
+            outcomes.append(write(store, [(f"p{m}", n, 20.0, n + 1, m) for m in range(20)], worker))
+            seen = kept(store, end_ms=n + 1)
+            assert len(seen) >= 20 * (n + 1)
+            assert all(left < right for left, right in pairwise(seen))
+
+    threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    flat = [outcome for batch_outcomes in outcomes for outcome in batch_outcomes]
+    assert (flat.count(STORED), flat.count(DUPLICATE)) == (300, 900)
+    assert store.count() == 300
+
+
+SOME_ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["p", "q", "室温 1"]),
+        st.integers(0, 2),
+        st.sampled_from([20.0, 21.5, 0.0, -0.0, NAN, math.inf]),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SOME_ROWS, st.data())
+def test_any_rows_in_any_batches_replayed_any_time_agree_with_the_model(
+    opener: Opener, some: list[tuple[str, int, float]], data: st.DataObject
+) -> None:
+    """Rows are cut into batches, and after a crash cut again elsewhere and replayed from an earlier one."""
+    rows: list[Row] = [(source, time, value, n // 3 + 1, n % 3) for n, (source, time, value) in enumerate(some)]
+    workers = {sequence: f"w{sequence % 2}" for sequence in range(len(rows) + 2)}
+    model = Model()
+    with fresh(opener) as store:
+        start = 0
+        while start < len(rows):
+            replay_from = data.draw(st.integers(0, start), label="replay from")
+            end = data.draw(st.integers(start + 1, len(rows)), label="end")
+            for worker, part in groupby(rows[replay_from:end], key=lambda row: workers[row[3]]):
+                piece = data.draw(st.permutations(list(part)), label="piece")
+                assert write(store, piece, worker) == model.write(piece, worker)
+            start = end
+        assert sorted((source, time, repr(value)) for source, time, value in kept(store)) == model.kept()
+        assert store.count() == sum(map(len, model.values.values()))
