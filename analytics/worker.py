@@ -24,7 +24,7 @@ from heatwatch.records.schema import Arrival, FindingRow, JudgeState, ReadingCou
 from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.findings import record_findings
 from heatwatch.usecases.register import current_register, register_version
-from heatwatch.usecases.roles import Bell
+from heatwatch.usecases.roles import Wake
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class AnalyticsWorker:
         store: ReadingStore,
         standard: Standard,
         zone: ZoneInfo,
-        bell: Bell,
+        bell: Wake,
         *,
         wall_clock: Callable[[], int] | None = None,
         judge_every_s: float = 60.0,

@@ -29,7 +29,7 @@ from heatwatch.settings import ClockKind, Settings
 from heatwatch.stores.embedded import EmbeddedReadings
 from heatwatch.usecases.delivery import DeliverySummary, identities
 from heatwatch.usecases.findings import findings, shown_detail
-from heatwatch.usecases.roles import Bell, Role
+from heatwatch.usecases.roles import Bell, Line, Role
 from ingest.broker import EmbeddedBroker
 from ingest.worker import IngestWorker
 
@@ -80,20 +80,22 @@ class Service:
         self.store = EmbeddedReadings(settings.readings_path)
         stack.callback(self.store.close)
         self.broker = self._broker(stack)
-        bell = Bell()
+        arrived, found, dispatched = Bell(), Bell(), Bell()
         clock = None if settings.clock is ClockKind.REPLAY else wall_clock
         host, port = self.broker
-        self.ingest = IngestWorker(settings, self.records, self.store, bell, host, port, wall_clock)
+        lines = [Line(hears=dispatched, rings=arrived), Line(hears=arrived, rings=found)]
+        lines.append(Line(hears=found, rings=dispatched))
+        self.ingest = IngestWorker(settings, self.records, self.store, lines[0], host, port, wall_clock)
         analytics = AnalyticsWorker(
             self.records,
             self.store,
             standard,
             zone,
-            bell,
+            lines[1],
             wall_clock=clock,
             judge_every_s=settings.judge_every_s,
         )
-        dispatch = DispatchWorker(self.records, self.store, standard, bell, timezone=settings.timezone)
+        dispatch = DispatchWorker(self.records, self.store, standard, lines[2], timezone=settings.timezone)
         self.api = ApiRole(self._app(), settings.api_host, settings.api_port)
         self.api.bind()
         stack.callback(self._end_roles)

@@ -17,7 +17,7 @@ from heatwatch.records.schema import Cursor, Progress
 from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.findings import changed_since, last_change
 from heatwatch.usecases.register import RegisterInForce
-from heatwatch.usecases.roles import Bell
+from heatwatch.usecases.roles import Wake
 from heatwatch.usecases.tickets import Dispatch, dispatch
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class DispatchWorker:
 
     name = "dispatch"
 
-    def __init__(self, records: Records, store: ReadingStore, standard: Standard, bell: Bell, *, timezone: str) -> None:
+    def __init__(self, records: Records, store: ReadingStore, standard: Standard, bell: Wake, *, timezone: str) -> None:
         self._records, self._store, self._standard, self._bell = records, store, standard, bell
         self._zone = ZoneInfo(timezone)
         self._register = RegisterInForce()

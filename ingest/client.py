@@ -76,6 +76,11 @@ class Client:
         self._mqtt.on_connect, self._mqtt.on_subscribe = self._on_connect, self._on_subscribe
         self._mqtt.on_socket_open, self._mqtt.on_message = _send_at_once, self._on_message
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a session with the broker, and its subscription."""
+        return self._ready and self._mqtt.is_connected()
+
     def run(self) -> None:
         """Take messages until `stop` is called; a broker that does not answer and a disk that refuses are awaited.
 
@@ -92,12 +97,12 @@ class Client:
                 self._wait_for_room()
                 self._connect()
                 self._take()
-            except (OSError, Unavailable) as error:
+            except Unavailable as error:
                 self._leave()
                 if time.monotonic() - began_s > SETTLED_S:
                     backoff.reset()
                 wait_s = backoff.next_s()
-                log.warning("%s: %s; next attempt in %.1f s", self._peer, error, wait_s)
+                log.warning("%s; next attempt in %.1f s", error, wait_s)
                 self._stopping.wait(wait_s)
         self._leave()
 
@@ -132,7 +137,10 @@ class Client:
         self._ready, self._refusal, self._to_ack = False, "", []
         if self._stopping.is_set():
             return
-        self._mqtt.connect(self._host, self._port, KEEPALIVE_S)
+        try:
+            self._mqtt.connect(self._host, self._port, KEEPALIVE_S)
+        except OSError as error:
+            raise Unavailable(self._peer, str(error)) from error
         deadline_s = time.monotonic() + ANSWER_S
         while not self._ready and not self._stopping.is_set():
             self._step()
@@ -214,12 +222,14 @@ class Client:
         self._group_bytes += len(topic) + len(payload)
 
     def _on_connect(
-        self, mqtt: Mqtt, _userdata: Any, _flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
+        self, mqtt: Mqtt, _userdata: Any, flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         if reason.is_failure:
             self._refusal = f"refuses this client: {reason}"
-        else:
-            mqtt.subscribe(TOPICS, qos=1)
+            return
+        if not flags.session_present and self._journal.last_sequence:
+            log.warning("%s has forgotten this client: what was sent while it was away is lost", self._peer)
+        mqtt.subscribe(TOPICS, qos=1)
 
     def _on_subscribe(
         self, _mqtt: Mqtt, _userdata: Any, _mid: int, reasons: Sequence[ReasonCode], _properties: Properties | None

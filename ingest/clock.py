@@ -9,7 +9,7 @@ from collections.abc import Callable
 from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
 from heatwatch.usecases.delivery import clock_done
-from heatwatch.usecases.roles import Bell
+from heatwatch.usecases.roles import Wake
 from heatwatch.wire import Done
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class ReplayClock:
         Publishes it.
     """
 
-    def __init__(self, records: Records, bell: Bell, announce: Callable[[Done], None]) -> None:
+    def __init__(self, records: Records, bell: Wake, announce: Callable[[Done], None]) -> None:
         self._records, self._bell, self._announce = records, bell, announce
         self._stopping = threading.Event()
 

@@ -23,6 +23,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -93,14 +94,13 @@ class Journal:
         self.group_bytes = min(GROUP_BYTES, limit_bytes // 8)
         self._warned = False
         self._changed = threading.Condition()
-        self._lock = _lock(folder)
-        try:
-            self._sizes = {_first(path): path.stat().st_size for path in sorted(folder.glob("*.journal"))}
+        with ExitStack() as opened:
+            self._lock = opened.enter_context(_lock(folder))
+            self._sizes = {_first(path): path.stat().st_size for path in folder.glob("*.journal")}
             self._segment = _Segment.open(folder, max(self._sizes)) if self._sizes else _Segment.create(folder, 1)
+            opened.callback(self._segment.close)
             self.last_sequence = self._segment.recover()
-        except BaseException:
-            self._lock.close()
-            raise
+            opened.pop_all()
         self._sizes[self._segment.first] = self._segment.size
         self._next = (0, 0, 0)
 
@@ -166,8 +166,9 @@ class Journal:
                 if record.entry.sequence != expected:
                     break
                 offset, expected = record.end, expected + 1
-                if expected > sequence:
-                    entries.append(record.entry)
+                if expected <= sequence:
+                    continue
+                entries.append(record.entry)
                 if expected > last or until(record.entry.message):
                     break
         if not entries:

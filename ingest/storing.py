@@ -12,7 +12,7 @@ from heatwatch.errors import Damaged, Unavailable
 from heatwatch.records.database import Records
 from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.delivery import commit_delivery, replay_clock, stored_up_to
-from heatwatch.usecases.roles import Bell
+from heatwatch.usecases.roles import Wake
 from ingest.backoff import Backoff
 from ingest.decoders import Decoders
 from ingest.journal import Entry, Journal
@@ -41,7 +41,7 @@ class Storing:
     """
 
     def __init__(
-        self, worker: str, journal: Journal, store: ReadingStore, records: Records, bell: Bell, clock: Clock
+        self, worker: str, journal: Journal, store: ReadingStore, records: Records, bell: Wake, clock: Clock
     ) -> None:
         self._worker, self._journal, self._readings, self._records = worker, journal, store, records
         self._bell, self._clock = bell, clock

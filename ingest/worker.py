@@ -10,7 +10,7 @@ from typing import Protocol
 from heatwatch.records.database import Records
 from heatwatch.settings import ClockKind, Settings
 from heatwatch.stores.readings import ReadingStore
-from heatwatch.usecases.roles import Bell
+from heatwatch.usecases.roles import Wake
 from ingest.client import Client
 from ingest.clock import ReplayClock
 from ingest.journal import Journal
@@ -47,7 +47,7 @@ class IngestWorker:
         settings: Settings,
         records: Records,
         store: ReadingStore,
-        bell: Bell,
+        bell: Wake,
         broker_host: str,
         broker_port: int,
         wall_clock: Callable[[], int],
@@ -55,6 +55,13 @@ class IngestWorker:
         self._settings, self._records, self._store, self._bell = settings, records, store, bell
         self._broker, self._wall_clock = (broker_host, broker_port), wall_clock
         self._journal: Journal | None = None
+        self._client: Client | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker delivers to this worker."""
+        client = self._client
+        return client is not None and client.connected
 
     @property
     def journal_last_sequences(self) -> Mapping[str, int]:
@@ -75,11 +82,11 @@ class IngestWorker:
         limit_bytes = self._settings.journal_limit_mb * MB
         with Journal(self._settings.journal_dir, limit_bytes=limit_bytes) as journal:
             client = Client(*self._broker, self._settings.worker, journal, self._wall_clock)
-            self._journal = journal
+            self._journal, self._client = journal, client
             try:
                 _work(self._crew(journal, client), stop)
             finally:
-                self._journal = None
+                self._journal = self._client = None
                 client.close()
 
     def _crew(self, journal: Journal, client: Client) -> list[_Hand]:

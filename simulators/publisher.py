@@ -143,6 +143,7 @@ class SteppedPublisher:
             reached = _after(reached, messages, now_ms)
             if progress is not None:
                 progress(reached)
+        self._link.wait_confirmed()
         return reached
 
     def _steps(self, source: Source, start_ms: int, end_ms: int, until_ms: int) -> Iterator[tuple[Messages, int]]:
@@ -190,11 +191,14 @@ class SteppedPublisher:
         self._link.wait_for_serve(lambda: self._is_done(tick), tick, again=lambda: self._say(tick))
 
     def _tick(self, now_ms: int) -> bool:
-        """Move the clock and wait for `serve`; False if the connection broke before it was done."""
+        """Move the clock and wait for `serve`; False if the connection broke before it was seen to be done.
+
+        What is done after a break may have been done without the readings that the broker lost.
+        """
         tick = self._next_tick(now_ms)
         self._say(tick)
         self._link.wait_for_serve(lambda: self._is_done(tick) or self._met != self._link.connections, tick)
-        return self._is_done(tick)
+        return self._met == self._link.connections and self._is_done(tick)
 
     def _next_tick(self, now_ms: int) -> wire.Tick:
         self._step += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +18,20 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     folder.mkdir()
     with running_mosquitto(folder) as server:
         yield server
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of a run that decides: there, a test that skips has not been run."""
+    parser.addoption("--no-skips", action="store_true", help="a skipped test fails")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Report a skip as a failure where none is allowed."""
+    report = yield
+    if report.skipped and item.config.getoption("--no-skips"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which this run does not allow: {report.longrepr}"
+    return report

@@ -25,6 +25,7 @@ class Mosquitto:
         self._process: subprocess.Popen[bytes] | None = None
         self._config = folder / "mosquitto.conf"
         self._log = folder / "mosquitto.log"
+        self._saved = folder / "mosquitto.db"
         self._command = [program, "-c", str(self._config)]
         lines = [
             f"listener {self.port} {HOST}",
@@ -57,6 +58,10 @@ class Mosquitto:
         """Stop it and start it again."""
         self.stop()
         self.start()
+
+    def forget(self) -> None:
+        """Throw its saved state away; it must be stopped."""
+        self._saved.unlink()
 
     def _end(self, *, kill: bool) -> None:
         if self._process is not None:

@@ -6,6 +6,22 @@ import threading
 from typing import Protocol
 
 
+class Wake(Protocol):
+    """What a role waits at and rings: a `Bell` for all, or its own `Line`."""
+
+    def ring(self) -> None:
+        """Say that the records have changed."""
+        ...
+
+    def heard(self) -> int:
+        """Return how often it has rung: take it before looking, hand it to `wait` after."""
+        ...
+
+    def wait(self, heard: int, timeout_s: float) -> None:
+        """Return when it has rung since `heard`, or after `timeout_s` seconds."""
+        ...
+
+
 class Bell:
     """Wakes whoever waits; roles in other processes find out by looking, at the latest after their timeout."""
 
@@ -28,6 +44,28 @@ class Bell:
         """Return when it has rung since `heard`, or after `timeout_s` seconds."""
         with self._rung:
             self._rung.wait_for(lambda: self._count != heard, timeout_s)
+
+
+class Line:
+    """A role's own bell: it waits for the one before it, and rings for the one after it.
+
+    With one bell for all, every commit would wake every role, to look and find nothing.
+    """
+
+    def __init__(self, *, hears: Bell, rings: Bell) -> None:
+        self._hears, self._rings = hears, rings
+
+    def ring(self) -> None:
+        """Say to the role after this one that the records have changed."""
+        self._rings.ring()
+
+    def heard(self) -> int:
+        """Return how often the role before this one has rung."""
+        return self._hears.heard()
+
+    def wait(self, heard: int, timeout_s: float) -> None:
+        """Return when the role before this one has rung since `heard`, or after `timeout_s` seconds."""
+        self._hears.wait(heard, timeout_s)
 
 
 class Role(Protocol):

@@ -29,6 +29,15 @@ for n in count(store.count() // 50):
 """
 
 
+OPEN = """
+import sys
+from pathlib import Path
+from heatwatch.stores.embedded import EmbeddedReadings
+
+EmbeddedReadings(Path(sys.argv[1]))
+"""
+
+
 def some(n: int, rows: int = 50) -> ReadingBatch:
     """Return the batch number `n` of rows that are all new."""
     value = np.full(rows, 20.0)
@@ -64,9 +73,8 @@ def test_killed_while_writing_it_has_kept_whole_batches_and_each_that_it_confirm
 
 def test_another_process_is_told_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "readings.duckdb"
-    open_it = "import sys; from pathlib import Path; from heatwatch.stores.embedded import EmbeddedReadings as E; E(Path(sys.argv[1]))"
     with closing(EmbeddedReadings(path)):
-        other = subprocess.run([sys.executable, "-c", open_it, str(path)], capture_output=True, text=True, check=False)
+        other = subprocess.run([sys.executable, "-c", OPEN, str(path)], capture_output=True, text=True, check=False)
     assert other.returncode == 1
     assert f"Unavailable: {path} does not answer: another process holds it; ask the running server" in other.stderr
 

@@ -87,10 +87,10 @@ class Model:
     def write(self, rows: Sequence[Row], worker: str) -> list[int]:
         outcomes = dict[int, int]()
         for n in sorted(range(len(rows)), key=lambda n: rows[n][3:]):
-            source, time_ms, temp_c, *birth = rows[n]
+            source, time_ms, temp_c, sequence, position = rows[n]
             values = self.values.setdefault((source, time_ms), {})
             value = "NaN" if math.isnan(temp_c) else temp_c
-            birth = [worker, *birth]
+            birth = (worker, sequence, position)
             if value in values:
                 first, born = values[value]
                 outcomes[n] = first if birth == born else DUPLICATE
@@ -150,7 +150,8 @@ def test_reads_by_source_and_half_open_time(store: ReadingStore) -> None:
     assert kept(store, ["c", "a", "nobody", "a"], end_ms=3) == [("a", 1, 3.0), ("c", 1, 4.0)]
     assert kept(store, []) == []
     found = store.read(["c", "nobody"])
-    assert (list(found.source), found.code.dtype, found.time_ms.dtype) == (["c"], np.int32, np.int64)
+    assert list(found.source) == ["c"]
+    assert (found.code.dtype, found.time_ms.dtype) == (np.dtype(np.int32), np.dtype(np.int64))
 
 
 def test_whole_numbers_are_kept_as_floats(store: ReadingStore) -> None:

@@ -1,0 +1,108 @@
+"""The real `heatwatch`, in processes of its own."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any, Self
+
+HEATWATCH = [sys.executable, "-c", "from cli.main import main; main()"]
+START_S = 60.0
+
+
+def run(*arguments: object, timeout_s: float = 120.0) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end."""
+    command = [*HEATWATCH, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+class Serve:
+    """A running `heatwatch serve`; a context manager that leaves no process behind."""
+
+    def __init__(self, data_dir: Path, *arguments: object) -> None:
+        self.data_dir = data_dir
+        self._command = [*HEATWATCH, "serve", "--data-dir", str(data_dir), "--api-port", "0", "--json"]
+        self._command += map(str, arguments)
+        self._log = data_dir.parent / f"{data_dir.name}.log"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start it and wait until it says where it listens."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], START_S)
+        line = self.process.stdout.readline() if ready else ""
+        assert line, f"serve did not start: {self._log.read_text()}"
+        self.where: dict[str, str] = json.loads(line)
+
+    def kill(self) -> None:
+        """End it as a power cut would (kill -9)."""
+        self.process.kill()
+        self._ended(10)
+
+    def stop(self) -> int:
+        """Ask it to end, and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self._ended(60)
+
+    def _ended(self, timeout_s: float) -> int:
+        code = self.process.wait(timeout_s)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+    def get(self, path: str) -> Any:
+        """Return what the API says."""
+        return json.loads(self.raw(path))
+
+    def raw(self, path: str) -> str:
+        """Return what the API says, as text."""
+        with urllib.request.urlopen(f"{self.where['api']}/api/v1/{path}", timeout=20) as answer:  # noqa: S310 - our own
+            text: str = answer.read().decode()
+        return text
+
+
+def descendants(pid: int) -> set[int]:
+    """Return the processes that a process has started, directly or not."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+    found, before = {pid}, set[int]()
+    while found != before:
+        before = found
+        found = found | {child for child, parent in parents.items() if parent in found}
+    return found - {pid}
+
+
+def gone(pids: set[int], within_s: float = 10.0) -> bool:
+    """Say whether all of these processes have ended."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        if not any(_lives(pid) for pid in pids):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
