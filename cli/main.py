@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from cli.dashboards import dashboards
 from cli.judging import judge
 from cli.records import points, quarantine
 from cli.running import demo, serve
@@ -23,7 +24,7 @@ def heatwatch() -> None:
     """Room temperatures of district heating: from a thermometer on MQTT to a verdict, a ticket and a notice."""
 
 
-for command in (demo, serve, judge, replay, points, quarantine):
+for command in (demo, serve, judge, replay, points, quarantine, dashboards):
     heatwatch.add_command(command)
 
 

@@ -108,4 +108,4 @@ def _check_url(url: str) -> None:
     if secret:
         raise BadInput("holds a user or password", where=where, mend="secrets are read from files")
     if not usable or parts.query or parts.fragment:
-        raise BadInput(f"{url!r} is none", where=where, mend="write http://influxdb:8086")
+        raise BadInput("is none over http or https", where=where, mend="write http://influxdb:8086")

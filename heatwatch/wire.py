@@ -51,13 +51,17 @@ def _level(identifier: str) -> str:
 
 
 class Tick(BaseModel):
-    """One step of a replay's clock: everything measured before `now` [ms] has been published."""
+    """One step of a replay's clock: everything measured before `now` [ms] has been published.
+
+    What is published before the next tick lies at most `ahead_ms` past `now`: the clock's next move.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     run: str
     step: int
     now: int
+    ahead_ms: int = 0
 
 
 class Done(BaseModel):

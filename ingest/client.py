@@ -133,8 +133,7 @@ class Client:
             self._stopping.wait(LOOK_S)
 
     def _connect(self) -> None:
-        """Begin a session. What an earlier connection brought cannot be acknowledged on this one."""
-        self._ready, self._refusal, self._to_ack = False, "", []
+        self._ready, self._refusal = False, ""
         if self._stopping.is_set():
             return
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 import numpy as np
@@ -41,6 +41,8 @@ class Clock:
         Whether the clock is that of a replay; otherwise it is the moment of arrival.
     now_ms
         Where the clock of a replay stands [ms], None before its first tick.
+    move_ms
+        How far the clock of a replay may move at its next tick [ms]: what comes before that tick is no further ahead.
     ahead_limit_ms
         A reading this far ahead of the clock, or more, cannot be right [ms].
     """
@@ -48,10 +50,17 @@ class Clock:
     replayed: bool
     now_ms: int | None
     ahead_limit_ms: int
+    move_ms: int = 0
 
     def at(self, message: Message) -> int | None:
         """Return the moment by which a message's readings are judged [ms]."""
-        return self.now_ms if self.replayed else message.arrived_ms
+        if not self.replayed:
+            return message.arrived_ms
+        return None if self.now_ms is None else self.now_ms + self.move_ms
+
+    def after(self, tick: Tick | None) -> Clock:
+        """Return the clock as it stands after a tick."""
+        return self if tick is None else replace(self, now_ms=tick.now, move_ms=tick.ahead_ms)
 
 
 @dataclass(slots=True)

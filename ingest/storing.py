@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from heatwatch.errors import Damaged, Unavailable
 from heatwatch.records.database import Records
@@ -81,7 +80,7 @@ class Storing:
         """Begin where the records are, whatever was attempted before."""
         with self._records.read() as session:
             self._position = stored_up_to(session, self._worker)
-            self._clock = replace(self._clock, now_ms=replay_clock(session) if self._clock.replayed else None)
+            self._clock = self._clock.after(replay_clock(session) if self._clock.replayed else None)
         received = self._journal.last_sequence
         if self._position > received:
             raise Damaged(
@@ -119,6 +118,5 @@ class Storing:
             commit_delivery(session, delivery)
         self._bell.ring()
         self._position = delivery.last
-        if delivery.tick is not None:
-            self._clock = replace(self._clock, now_ms=delivery.tick.now)
+        self._clock = self._clock.after(delivery.tick)
         self._journal.forget(self._position)

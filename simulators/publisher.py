@@ -202,7 +202,7 @@ class SteppedPublisher:
 
     def _next_tick(self, now_ms: int) -> wire.Tick:
         self._step += 1
-        return wire.Tick(run=self.run, step=self._step, now=now_ms)
+        return wire.Tick(run=self.run, step=self._step, now=now_ms, ahead_ms=self._jump_ms)
 
     def _say(self, tick: wire.Tick) -> None:
         self._link.publish(wire.CLOCK_TOPIC, tick.model_dump_json())

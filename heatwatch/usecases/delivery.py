@@ -141,10 +141,10 @@ def stored_up_to(session: Session, worker: str) -> int:
     return 0 if row is None else row.sequence
 
 
-def replay_clock(session: Session) -> int | None:
-    """Return where the clock of a replay stands for ingest [ms], None before its first tick."""
+def replay_clock(session: Session) -> Tick | None:
+    """Return the last tick of a replay that ingest has recorded, None before the first."""
     row = progress(session, INGEST)
-    return None if row is None else row.as_of_ms
+    return None if row is None or row.tick is None else Tick(**row.tick)
 
 
 def clock_done(session: Session, roles: Collection[str]) -> Done | None:

@@ -22,6 +22,7 @@ KNOWN: list[Row] = [
     ("dev-1", FIRST_MS, 19.37),
     ("dev-1", NOON_MS - HOUR_MS, 17.5),
     ("dev-10", NOON_MS - 2 * HOUR_MS, 21.0),
+    ("old-dev-1", NOON_MS - 3 * HOUR_MS, 20.5),
     (ODD, NOON_MS, 15.99),
     (ODD, NOON_MS + 1, 30.0),  # after it
     ("silent", FIRST_MS - HOUR_MS, 18.0),
@@ -38,6 +39,7 @@ EXPECTED: dict[tuple[str, str], Answered] = {
         (ODD, {"time": [NOON_MS], "temperature_c": [15.99]}),
         ("dev-1", {"time": [NOON_MS - HOUR_MS], "temperature_c": [17.5]}),
         ("dev-10", {"time": [NOON_MS - 2 * HOUR_MS], "temperature_c": [21.0]}),
+        ("old-dev-1", {"time": [NOON_MS - 3 * HOUR_MS], "temperature_c": [20.5]}),
     ],
     ("stat", "A"): [(None, {"time": [NOON_MS], "temperature_c": [15.99]})],
 }
@@ -65,7 +67,7 @@ def test_every_panel_shows_the_known_numbers(ask: Ask, board: Board) -> None:
     assert {panel: _answered(series) for panel, series in shown.items()} == EXPECTED
 
 
-def test_one_chosen_source_is_not_taken_for_the_start_of_another(influx: Influx1, ask: Ask, board: Board) -> None:
+def test_one_chosen_source_is_not_taken_for_a_part_of_another(influx: Influx1, ask: Ask, board: Board) -> None:
     (curves,) = [panel for panel in board["panels"] if panel["type"] == "timeseries"]
     query = as_grafana_asks(curves["targets"][0]["query"], FIRST_MS, LAST_MS, ["dev-1"])
     assert [source for source, _ in _answered(influx.query(query))] == ["dev-1"]

@@ -7,10 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from heatwatch.errors import Damaged, Unavailable
 from heatwatch.records.progress import progress
@@ -209,6 +211,22 @@ def test_acknowledged_too_late_it_is_delivered_again_and_counts_once(
     assert found.readings["duplicate"] == found.messages["received"] - 30 > 0
 
 
+def test_nothing_is_acknowledged_before_it_is_in_the_journal(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ingest dies between taking messages and flushing them: the broker has them still."""
+    with station(tmp_path, mosquitto.port) as place, publisher(mosquitto.port) as sender:
+        _subscribe(place)
+        sender.send_all(many(100))
+        with monkeypatch.context() as broken:
+            broken.setattr(Journal, "append", _crash)
+            with place.working():
+                wait_for(lambda: isinstance(place.failure, ZeroDivisionError))
+        place.failure = None
+        with place.working():
+            assert place.settle(100).readings["stored"] == 100
+
+
 def test_the_broker_goes_and_comes_and_ingest_takes_up_again(
     tmp_path: Path, mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -309,6 +327,30 @@ def test_a_crash_between_store_and_records_is_made_good(
 
 def _crash(*_: object) -> None:
     raise ZeroDivisionError
+
+
+def test_a_commit_whose_answer_was_lost_is_not_made_twice(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with station(tmp_path, mosquitto.port) as place, publisher(mosquitto.port) as sender:
+        write, losses = place.records.write, iter(range(2))
+
+        @contextmanager
+        def write_and_lose() -> Iterator[Session]:
+            with write() as session:
+                yield session
+            if next(losses, None) is not None:
+                raise Unavailable("records", "connection lost while committing")
+
+        monkeypatch.setattr(place.records, "write", write_and_lose)
+        with place.working():
+            wait_for(place.ready)
+            sender.send_all(many(30))
+            place.settle(30)
+            sender.send_all(many(60)[30:])
+            found = place.settle(60)
+    assert next(losses, None) is None
+    assert (found.readings["stored"], found.readings["duplicate"]) == (60, 0)
 
 
 def test_the_feed_names_what_was_kept_and_when(tmp_path: Path, mosquitto: Mosquitto) -> None:

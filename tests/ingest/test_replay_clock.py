@@ -82,7 +82,10 @@ def test_a_tick_is_done_when_every_role_has_done_it_and_is_said_again_to_who_ask
             with place.records.read() as session:
                 own = progress(session, "ingest")
                 assert own is not None
-                assert (own.as_of_ms, own.tick) == (NOW + 60_000, {"run": "r1", "step": 7, "now": NOW + 60_000})
+                assert (own.as_of_ms, own.tick) == (
+                    NOW + 60_000,
+                    {"run": "r1", "step": 7, "now": NOW + 60_000, "ahead_ms": 0},
+                )
                 assert clock_done(session, ROLES) is None
             others_reach(place, own.arrival_seq - 1)
             heard: list[Done] = []

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heatwatch.usecases.delivery import commit_delivery, readings_by_source
-from heatwatch.wire import gateway_topic
+from heatwatch.wire import Tick, gateway_topic
 from ingest.decoders import Decoders
 from ingest.journal import Entry, Message
 from ingest.sorting import Clock, sort
@@ -99,3 +99,12 @@ def totals_of(place: Station, messages: list[Message], data: st.DataObject, *, c
 
 def _owned(payload: bytes, worker: str) -> bytes:
     return payload.replace(b'"d1"', f'"{worker}-1"'.encode()).replace(b'"d2"', f'"{worker}-2"'.encode())
+
+
+def test_in_a_replay_a_reading_may_be_ahead_by_the_clock_s_next_move_and_the_limit_and_no_more() -> None:
+    told = Message(b"heat/s/b/p/reading", b"", NOW)
+    tick = Tick(run="r", step=1, now=NOW, ahead_ms=3_600_000)
+    clock = Clock(replayed=True, now_ms=None, ahead_limit_ms=600_000).after(tick)
+    assert clock.at(told) == NOW + 3_600_000
+    assert clock.after(None) == clock
+    assert clock.after(tick.model_copy(update={"now": NOW + 1, "ahead_ms": 0})).at(told) == NOW + 1
