@@ -302,7 +302,7 @@ def findings_of(timeline: Timeline, found: Found, subjects: set[Subject]) -> Ite
     """Return the findings that speak of `subjects`, one by one."""
     points = {name: code for code, name in enumerate(timeline.points)}
     for kind, table in ((FindingKind.COLD_SPELL, found.spells), (FindingKind.SENSOR_FAULT, found.faults)):
-        wanted = np.array([points[name] for k, _, name in subjects if k == kind], dtype=np.int64)
+        wanted = np.array([points[name] for k, _, name in subjects if k == kind and name in points], dtype=np.int64)
         for row in table[np.isin(table["point"], wanted)]:
             yield _spell(timeline, row) if kind is FindingKind.COLD_SPELL else _fault(timeline, row)
     for kind, table in ((FindingKind.HEAT_OUTAGE, found.unheated), (FindingKind.DATA_OUTAGE, found.silent)):

@@ -18,6 +18,7 @@ from analytics.sources import NOBODY, StoredHistory
 from heatwatch.domain.findings import FindingKind, SubjectKind
 from heatwatch.domain.register import Register
 from heatwatch.domain.temperature import Standard
+from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
 from heatwatch.records.schema import Arrival, FindingRow, JudgeState, ReadingCount
@@ -32,6 +33,7 @@ ROLE = "analytics"
 AT_ONCE = 1000
 """Arrivals taken in one pass."""
 LOOK_AGAIN_S = 0.2
+RETRY_MAX_S = 10.0
 
 
 @dataclass(slots=True)
@@ -79,13 +81,21 @@ class AnalyticsWorker:
         self._bench: _Bench | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Judge until told to stop."""
+        """Judge until told to stop; wait longer and longer while a store does not answer."""
+        wait_s = LOOK_AGAIN_S
         while not stop.is_set():
             heard = self._bell.heard()
-            if self.pass_once():
+            try:
+                done = self.pass_once()
+                wait_s = LOOK_AGAIN_S
+            except Unavailable as error:
+                self._bench = None  # it may be ahead of what was committed
+                done, wait_s = False, min(2 * wait_s, RETRY_MAX_S)
+                log.warning("%s; judging waits %.1f s", error, wait_s)
+            if done:
                 self._bell.ring()
             else:
-                self._bell.wait(heard, LOOK_AGAIN_S)
+                self._bell.wait(heard, wait_s)
 
     def pass_once(self) -> bool:
         """Take in what has arrived, up to the first tick, and commit what is found then; say whether it did so."""
@@ -142,7 +152,7 @@ class AnalyticsWorker:
         self._bench = _Bench(judge, history, version)
         with self._records.read() as session:
             saved = session.execute(select(JudgeState.building_id, JudgeState.state).where(JudgeState.key == judge.key))
-            states = dict(saved.tuples().all())
+            states = {row.building_id: row.state for row in saved}
         if states:
             judge.load(states)
             return False
@@ -196,5 +206,5 @@ def _issued_subjects(session: Session) -> set[Subject]:
         select(FindingRow.kind, FindingRow.subject_kind, FindingRow.subject_id)
         .where(FindingRow.withdrawn.is_(False))
         .distinct()
-    ).tuples()
-    return {(FindingKind(kind), SubjectKind(subject_kind), subject_id) for kind, subject_kind, subject_id in rows}
+    )
+    return {(FindingKind(row.kind), SubjectKind(row.subject_kind), row.subject_id) for row in rows}

@@ -38,6 +38,8 @@ def broker_address(url: str, where: str) -> tuple[str, int]:
         port = parts.port or MQTT_PORT
     except ValueError as error:
         raise BadInput(f"{url!r}: {error}", where=where) from error
+    if parts.username is not None or parts.password is not None:
+        raise BadInput("signing in at the broker is not possible yet", where=where, mend="name host and port only")
     if parts.scheme != "mqtt" or not parts.hostname:
         raise BadInput(f"{url!r} is no address of a broker", where=where, mend="write mqtt://127.0.0.1:1883")
     return parts.hostname, port

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     """`embedded`, or the address of a broker as `mqtt://host:port`."""
     broker_port: int = Field(default=1883, ge=0, le=65535)
     """Port of the embedded broker on 127.0.0.1; 0 takes a free one."""
-    worker: str = "ingest-1"
+    worker: str = Field(default="ingest-1", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)
     """Name of this ingest worker: its MQTT client id and its journal; must stay the same over restarts."""
     clock: ClockKind = ClockKind.WALL
     """`wall`, or `replay` for the ticks on `heat/_clock`."""

@@ -222,5 +222,5 @@ def time_zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise BadInput(
-            f"no time zone is called {name!r}", where="--timezone", mend="for example Asia/Shanghai"
+            f"no time zone is called {name!r}", where="timezone", mend="for example Asia/Shanghai"
         ) from error

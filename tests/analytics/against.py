@@ -57,9 +57,7 @@ def standard_of(rules: Mapping[str, Any]) -> Standard:
 def answer(case: Case) -> Findings:
     """Return what the real judge finds."""
     register = None if case.points is None else register_of(case.points)
-    return judge(
-        readings_of(case.rows), register, standard_of(case.rules), ZoneInfo(case.timezone), case.as_of_ms
-    )
+    return judge(readings_of(case.rows), register, standard_of(case.rules), ZoneInfo(case.timezone), case.as_of_ms)
 
 
 def as_answered(findings: Findings) -> dict[str, Any]:

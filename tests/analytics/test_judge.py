@@ -1,6 +1,7 @@
 """The judge finds what the plain oracle finds, to the last digit, offline and live."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -61,7 +62,7 @@ def batches(draw: st.DrawFn, rows: Sequence[Row]) -> list[list[Row]]:
     order = sorted(everything, key=lambda row: row.time_ms) if draw(orders) == "time" else None
     order = order or draw(st.permutations(everything))
     cuts = sorted(draw(st.sets(st.integers(0, len(order)), max_size=8)) | {0, len(order)})
-    return [list(order[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [list(order[a:b]) for a, b in pairwise(cuts)]
 
 
 def feed(live: LiveJudge, history: Stored, rows: Sequence[Row]) -> None:
@@ -78,7 +79,7 @@ def feed(live: LiveJudge, history: Stored, rows: Sequence[Row]) -> None:
 
 
 def assert_same(live: LiveJudge, offline_frames: "dict[FindingKind, pd.DataFrame]", as_of_ms: int) -> None:
-    """Findings of all kinds are equal, heat outages too."""
+    """Compare findings of all kinds, heat outages too."""
     frames = frames_of(live.timeline, live.found(as_of_ms))
     for kind, frame in offline_frames.items():
         pd.testing.assert_frame_equal(frames[kind], frame, check_exact=True)
@@ -161,7 +162,7 @@ def test_rooms_that_are_cool_but_steady_or_silent_are_no_heat_outage() -> None:
 
 
 def test_most_buildings_of_a_station_without_heat_are_an_outage_of_the_station() -> None:
-    rows, register = cooling_building(np.random.default_rng(5), 6, 2)
+    rows, _ = cooling_building(np.random.default_rng(5), 6, 2)
     twin = [Row(row.point_id.replace("b0", "b2"), row.time_ms, row.temp_c) for row in rows if row.point_id[:2] == "b0"]
     points = [oracle.Point(p, p[:2], "s", interval_s=300) for p in sorted({row.point_id for row in [*rows, *twin]})]
     found = judge(

@@ -94,6 +94,7 @@ def test_killed_in_the_middle_of_a_replay_it_loses_nothing_and_doubles_nothing(
         rng = np.random.default_rng(5)
         for _ in range(3):
             time.sleep(float(rng.uniform(0.3, 1.2)))
+            assert replay.is_alive(), "the replay was over before the kill"
             serve.kill()
             serve.start()
         replay.join(120)

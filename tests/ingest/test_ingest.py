@@ -345,12 +345,11 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(
         monkeypatch.setattr(place.records, "write", write_and_lose)
         with place.working():
             wait_for(place.ready)
-            sender.send_all(many(30))
-            place.settle(30)
-            sender.send_all(many(60)[30:])
-            found = place.settle(60)
+            for sent in (30, 60, 90):
+                sender.send_all(many(sent)[sent - 30 :])
+                found = place.settle(sent)
     assert next(losses, None) is None
-    assert (found.readings["stored"], found.readings["duplicate"]) == (60, 0)
+    assert (found.readings["stored"], found.readings["duplicate"]) == (90, 0)
 
 
 def test_the_feed_names_what_was_kept_and_when(tmp_path: Path, mosquitto: Mosquitto) -> None:
