@@ -279,10 +279,11 @@ def test_a_store_that_does_not_answer_for_a_while_delays_judging_and_changes_not
         made.arrive(rows[:3])
         made.tick(START + HOUR_MS)
         made.arrive(rows[3:])
-        read, refusals = made.store.read, iter([True, True])
+        read, refusals = made.store.read, [1, 2]
 
         def refuse_twice(*asked: Any, **how: Any) -> ReadingColumns:
-            if next(refusals, False):
+            if refusals:
+                refusals.pop()
                 raise Unavailable("store", "busy")
             return read(*asked, **how)
 
