@@ -98,12 +98,18 @@ class Bench:
         while self.worker.pass_once():
             pass
 
-    def found(self, kind: FindingKind) -> pd.DataFrame:
-        """Return the findings in the records, as a file of this kind has them."""
+    def as_of_ms(self) -> int | None:
+        """Return the moment for which the findings hold."""
         with self.records.read() as session:
             done = progress(session, "analytics")
-            assert done is not None
-            rows = [as_columns(row, done.as_of_ms) for row in findings(session, kind=kind)]
+            return None if done is None else done.as_of_ms
+
+    def found(self, kind: FindingKind) -> pd.DataFrame:
+        """Return the findings in the records, as a file of this kind has them."""
+        as_of_ms = self.as_of_ms()
+        assert as_of_ms is not None
+        with self.records.read() as session:
+            rows = [as_columns(row, as_of_ms) for row in findings(session, kind=kind)]
         frame = pd.DataFrame(rows, columns=list(COLUMNS[kind]))
         subjects = [name for name in ("subject_kind", "subject_id", "point_id") if name in frame]
         return frame.sort_values([*subjects, "start"], ignore_index=True)
@@ -297,7 +303,7 @@ def test_a_store_that_does_not_answer_for_a_while_delays_judging_and_changes_not
         role = threading.Thread(target=made.worker.run, args=(stop,))
         role.start()
         try:
-            wait_for(lambda: made.found(FindingKind.COLD_SPELL)["confirmed_at"].notna().any())
+            wait_for(lambda: made.as_of_ms() == START + 3 * HOUR_MS)
         finally:
             stop.set()
             role.join()
