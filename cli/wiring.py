@@ -36,6 +36,8 @@ from ingest.worker import IngestWorker
 log = logging.getLogger(__name__)
 
 LAST_ROLE = "dispatch"
+CONNECT_S = 10.0
+"""How long a start waits for the broker, so that nothing published after it said that it runs is missed."""
 
 
 def wall_clock() -> int:
@@ -102,6 +104,8 @@ class Service:
         self._threads = [self._thread(role) for role in (self.ingest, analytics, dispatch, self.api)]
         for thread in self._threads:
             thread.start()
+        if not wait_until(lambda: self.ingest.connected or self.stop.is_set(), CONNECT_S):
+            log.warning("the broker at %s does not answer yet; ingest goes on trying", self.broker_url)
 
     def _broker(self, stack: ExitStack) -> tuple[str, int]:
         if self.settings.broker != "embedded":

@@ -4,14 +4,18 @@ import json
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
 import pytest
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from heatwatch.domain.findings import FindingKind
+from heatwatch.wire import reading_topic
 from tests.e2e.processes import Serve, run
-from tests.peers import Mosquitto
+from tests.peers import Mosquitto, wait_for
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 CLOCK = ("--clock", "replay")
@@ -144,4 +148,30 @@ def test_without_a_register_every_point_is_an_apartment_live_as_offline(tmp_path
         assert offline.returncode == 0
         spells = (tmp_path / "judged" / "cold_spells.csv").read_text()
         assert serve.raw("findings/cold_spell.csv") == spells
+        assert serve.stop() == 0
+
+
+def test_by_the_wall_clock_a_cold_room_has_its_ticket_at_once_and_the_future_is_quarantined(tmp_path: Path) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    readings = [{"ts": now_ms - minutes * 60_000, "t": 15.0} for minutes in range(120, 0, -10)]
+    strange = [{"ts": now_ms + 3_600_000, "t": 20.0}, {"ts": 0, "t": 20.0}]
+    with Serve(tmp_path / "data", "--broker-port", 0) as serve:
+        address = urlsplit(serve.where["broker"])
+        client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        client.connect(str(address.hostname), int(address.port or 0))
+        client.loop_start()
+        topic = reading_topic("s", "b", "1-301")
+        for payload in (json.dumps(readings), json.dumps(strange), "not json"):
+            client.publish(topic, payload, qos=1).wait_for_publish(10)
+        wait_for(lambda: serve.get("tickets")["total"] == 1, 30)
+        client.disconnect()
+        client.loop_stop()
+        ticket = serve.get(f"tickets/{serve.get('tickets')['items'][0]['id']}")
+        assert ticket["kind"] == "low_temperature"
+        assert [reading["temperature_c"] for reading in ticket["evidence"]][:2] == [15.0, 15.0]
+        delivery = serve.get("health")["delivery"]
+        assert delivery["messages"] == {"received": 3, "decoded": 2, "no_reading": 0, "quarantined": 1, "waiting": 0}
+        assert delivery["readings"]["stored"] == len(readings)
+        assert delivery["readings"]["quarantined"] == len(strange)
+        assert serve.get("quarantine")["total"] == 3
         assert serve.stop() == 0
