@@ -25,15 +25,13 @@ from heatwatch.records.schema import Arrival, FindingRow, JudgeState, ReadingCou
 from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.findings import record_findings
 from heatwatch.usecases.register import current_register, register_version
-from heatwatch.usecases.roles import Wake
+from heatwatch.usecases.roles import Wake, follow
 
 log = logging.getLogger(__name__)
 
 ROLE = "analytics"
 AT_ONCE = 1000
 """Arrivals taken in one pass."""
-LOOK_AGAIN_S = 0.2
-RETRY_MAX_S = 10.0
 
 
 @dataclass(slots=True)
@@ -82,20 +80,15 @@ class AnalyticsWorker:
 
     def run(self, stop: threading.Event) -> None:
         """Judge until told to stop; wait longer and longer while a store does not answer."""
-        wait_s = LOOK_AGAIN_S
-        while not stop.is_set():
-            heard = self._bell.heard()
-            try:
-                done = self.pass_once()
-                wait_s = LOOK_AGAIN_S
-            except Unavailable as error:
-                self._bench = None  # it may be ahead of what was committed
-                done, wait_s = False, min(2 * wait_s, RETRY_MAX_S)
-                log.warning("%s; judging waits %.1f s", error, wait_s)
-            if done:
-                self._bell.ring()
-            else:
-                self._bell.wait(heard, wait_s)
+        follow(ROLE, self._pass_or_forget, self._bell, stop)
+
+    def _pass_or_forget(self) -> bool:
+        """Do one pass; where it breaks off, forget a judge that may be ahead of what was committed."""
+        try:
+            return self.pass_once()
+        except Unavailable:
+            self._bench = None
+            raise
 
     def pass_once(self) -> bool:
         """Take in what has arrived, up to the first tick, and commit what is found then; say whether it did so."""

@@ -10,21 +10,18 @@ from sqlalchemy.orm import Session
 
 from dispatch.evidence import Violations
 from heatwatch.domain.temperature import Standard
-from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
 from heatwatch.records.schema import Cursor, Progress
 from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.findings import changed_since, last_change
 from heatwatch.usecases.register import RegisterInForce
-from heatwatch.usecases.roles import Wake
+from heatwatch.usecases.roles import Wake, follow
 from heatwatch.usecases.tickets import Dispatch, dispatch
 
 log = logging.getLogger(__name__)
 
 FOLLOWED = "analytics"
-LOOK_EVERY_S = 0.2
-RETRY_MAX_S = 30.0
 
 
 class DispatchWorker:
@@ -51,21 +48,7 @@ class DispatchWorker:
 
     def run(self, stop: threading.Event) -> None:
         """Follow analytics until told to stop; wait longer and longer while a store does not answer."""
-        wait_s = LOOK_EVERY_S
-        while not stop.is_set():
-            heard = self._bell.heard()
-            try:
-                done = self.pass_once()
-                wait_s = LOOK_EVERY_S
-            except Unavailable as error:
-                wait_s = min(2 * wait_s, RETRY_MAX_S)
-                log.warning("dispatch waits %.1f s: %s", wait_s, error)
-                stop.wait(wait_s)
-                continue
-            if done:
-                self._bell.ring()
-            else:
-                self._bell.wait(heard, wait_s)
+        follow(self.name, self.pass_once, self._bell, stop)
 
     def pass_once(self) -> bool:
         """Do what there is to do, all of it or nothing; return whether there was anything."""

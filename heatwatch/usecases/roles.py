@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Callable
 from typing import Protocol
+
+from heatwatch.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN_S = 0.2
+RETRY_MAX_S = 30.0
 
 
 class Wake(Protocol):
@@ -76,3 +85,32 @@ class Role(Protocol):
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then return with everything committed. An exception ends the process."""
         ...
+
+
+def follow(name: str, pass_once: Callable[[], bool], bell: Wake, stop: threading.Event) -> None:
+    """Do pass after pass until `stop` is set; wait longer and longer while a store does not answer.
+
+    Parameters
+    ----------
+    name
+        The role, for the log.
+    pass_once
+        Does what there is to do and says whether there was anything; `Unavailable` has it called again later.
+    bell
+        Rung after each pass that did something; waited at after one that did not.
+    """
+    wait_s = LOOK_AGAIN_S
+    while not stop.is_set():
+        heard = bell.heard()
+        try:
+            done = pass_once()
+            wait_s = LOOK_AGAIN_S
+        except Unavailable as error:
+            wait_s = min(2 * wait_s, RETRY_MAX_S)
+            log.warning("%s waits %.1f s: %s", name, wait_s, error)
+            stop.wait(wait_s)
+            continue
+        if done:
+            bell.ring()
+        else:
+            bell.wait(heard, wait_s)

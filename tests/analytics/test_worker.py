@@ -294,7 +294,7 @@ def test_a_store_that_does_not_answer_for_a_while_delays_judging_and_changes_not
             return read(*asked, **how)
 
         monkeypatch.setattr(made.store, "read", refuse_twice)
-        monkeypatch.setattr("analytics.worker.LOOK_AGAIN_S", 0.01)
+        monkeypatch.setattr("heatwatch.usecases.roles.LOOK_AGAIN_S", 0.01)
         with made.records.write() as session:
             session.add(
                 Arrival(worker="w", sequence=99, touched=[], tick={"run": "r", "step": 9, "now": START + 3 * HOUR_MS})
