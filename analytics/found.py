@@ -167,7 +167,7 @@ def frames_of(timeline: Timeline, found: Found) -> dict[FindingKind, pd.DataFram
 
 
 def _instants(ms: Int64) -> pd.DatetimeIndex:
-    stamps = np.where(ms == NEVER, np.datetime64("NaT").view(np.int64), ms).view("datetime64[ms]")
+    stamps = np.where(ms == NEVER, np.datetime64("NaT", "ms").view(np.int64), ms).view("datetime64[ms]")
     return pd.DatetimeIndex(stamps, tz="UTC")
 
 
