@@ -17,4 +17,7 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     It lets go of the interpreter's lock, so that threads judge side by side, and keeps to IEEE 754 (no
     reordering of sums), so that every machine finds the same.
     """
-    return cast("Callable[P, R]", numba.njit(cache=True, nogil=True)(function))
+    try:
+        return cast("Callable[P, R]", numba.njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # nowhere to keep the machine code: neither beside the module nor in a home folder
+        return cast("Callable[P, R]", numba.njit(nogil=True)(function))

@@ -11,7 +11,8 @@ what it finds does not depend on how readings are cut into batches:
   median of the moments of the lowest. Or when more than half have held within `outage_steady_k` for `outage_steady_h`:
   at the beginning of that time. Or when fewer than half the rooms have spoken for 8 hours: at the last instant of
   which something was known.
-- Hours in which a room is unheated by agreement (`heating_hours`) are no evidence.
+- Hours in which a room is unheated by agreement (`heating_hours`) are no evidence, and what was measured under another
+  row of the register (another device, calibration or building) is not compared.
 
 What it does not do yet: recognise an undeclared night setback by its rhythm, use supply and outdoor temperatures,
 and say with a calibrated confidence; `confidence` is the share of rooms that fall among those that are known.
@@ -75,6 +76,7 @@ class HeatNumbers(NamedTuple):
     steady_mk: int
     break_ms: int
     min_points: int
+    hold_most_ms: int
 
     @property
     def ring(self) -> int:
@@ -91,6 +93,7 @@ class HeatTables(NamedTuple):
     seg_row: NDArray[np.int32]
     row_building: NDArray[np.int32]
     row_hold: Int64
+    row_from: Int64
     row_setback: NDArray[np.int32]
     heated: NDArray[np.bool_]
     epoch_start: Int64
@@ -112,6 +115,8 @@ class Rooms(NamedTuple):
     ring: Float64
     low_c: Float64
     low_at: Int64
+    row: NDArray[np.int32]
+    """The register row in force last: what was measured under another one is not compared."""
 
 
 def heat_numbers(timeline: Timeline) -> HeatNumbers:
@@ -127,6 +132,7 @@ def heat_numbers(timeline: Timeline) -> HeatNumbers:
         round(judging.outage_steady_k * 1000),
         round(judging.break_h * HOUR_MS),
         judging.outage_min_points,
+        int(timeline.rows.hold_ms.max()),
     )
 
 
@@ -140,6 +146,7 @@ def heat_tables(timeline: Timeline) -> HeatTables:
         segments.row,
         rows.building,
         rows.hold_ms,
+        rows.valid_from,
         rows.setback,
         timeline.heated,
         epochs.start,
@@ -161,11 +168,17 @@ def fresh_rooms(timeline: Timeline, numbers: HeatNumbers) -> tuple[Rooms, Record
         np.full((members, numbers.ring), np.nan),
         np.full(members, np.nan),
         np.full(members, NEVER, dtype=np.int64),
+        np.full(members, -1, dtype=np.int32),
     )
     state = np.zeros(buildings, dtype=BUILDING_STATE)
     for field in ("grid", "known", "over"):
         state[field] = NEVER
     return rooms, state
+
+
+def remembered(rooms: Rooms) -> list[NDArray[Any]]:
+    """Return the columns that change as time goes on."""
+    return [rooms.value_c, rooms.value_at, rooms.ring, rooms.low_c, rooms.low_at, rooms.row]
 
 
 def copy_of(rooms: Rooms) -> Rooms:
@@ -176,6 +189,7 @@ def copy_of(rooms: Rooms) -> Rooms:
         ring=rooms.ring.copy(),
         low_c=rooms.low_c.copy(),
         low_at=rooms.low_at.copy(),
+        row=rooms.row.copy(),
     )
 
 
@@ -186,12 +200,17 @@ def _value_at(rooms: Rooms, member: int, at: int, building: int, tables: HeatTab
     low, high = tables.seg_first[point], tables.seg_first[point + 1]
     seg = low + np.searchsorted(tables.seg_start[low:high], at, side="right") - 1
     row = tables.seg_row[seg]
+    if row != rooms.row[member]:
+        rooms.row[member] = row
+        rooms.ring[member] = np.nan
+        rooms.low_c[member] = np.nan
     epoch = np.searchsorted(tables.epoch_start, at, side="right") - 1
     if tables.seg_kind[seg] != SERVICE or tables.row_building[row] != building or not tables.epoch_in_season[epoch]:
         return False, np.nan
     zone = np.searchsorted(tables.zone_start, at, side="right") - 1
     minute = ((at + tables.zone_offset[zone]) // MINUTE_MS) % (24 * 60)
-    known = rooms.value_at[member] != NEVER and at - rooms.value_at[member] <= tables.row_hold[row]
+    since = rooms.value_at[member]
+    known = since != NEVER and since >= tables.row_from[row] and at - since <= tables.row_hold[row]
     if not known or not tables.heated[tables.row_setback[row], minute]:
         return True, np.nan
     return True, rooms.value_c[member]
@@ -217,7 +236,8 @@ def _left_highest(ring: Float64, slot: int, window: int, at: int, grid_ms: int) 
         if not np.isnan(value) and not value <= highest:
             highest = value
     for back in range(window + 1):
-        if _milli(highest - ring[(slot - back) % size]) <= 100:  # noqa: PLR2004 - the finest thermometers' last digit
+        value = ring[(slot - back) % size]
+        if not np.isnan(value) and _milli(highest - value) <= 100:  # noqa: PLR2004 - fine thermometers' last digit
             return at - back * grid_ms
     return at
 
@@ -276,9 +296,9 @@ def _look_for_end(rooms: Rooms, first: int, last: int, served: int, slot: int, s
             steady += int(_milli(change) >= -numbers.steady_mk)
     if 2 * speaking >= served and speaking > 0:
         state.known = at
-    if rising >= numbers.min_points and 2 * rising > speaking:
+    if 2 * rising > speaking:
         return int(max(_lower_median(lows, rising), state.start))
-    if steady >= numbers.min_points and 2 * steady > compared and at - state.opened >= numbers.steady * numbers.grid_ms:
+    if 2 * steady > compared and at - state.opened >= numbers.steady * numbers.grid_ms:
         return int(max(at - numbers.steady * numbers.grid_ms, state.start))
     if served == 0 or at - state.known >= numbers.break_ms:
         return int(max(state.known, state.start))
@@ -321,6 +341,40 @@ def _begin(rooms: Rooms, building: int, rows: Int64, time: Int64, judged: Float6
                     earliest = time[i]
                 break
     return earliest if earliest == NEVER else (earliest - 1) // grid_ms * grid_ms
+
+
+@compiled
+def _asleep(rooms: Rooms, first: int, last: int, at: int, numbers: HeatNumbers) -> bool:
+    """Say whether nothing remembered of these rooms can matter any more: grid instants may be passed over."""
+    forgotten = at - numbers.hold_most_ms - rooms.ring.shape[1] * numbers.grid_ms
+    newest = NEVER
+    for member in range(first, last):
+        newest = max(newest, rooms.value_at[member])
+    return bool(newest < forgotten)
+
+
+@compiled
+def _before_next(
+    rooms: Rooms,
+    first: int,
+    last: int,
+    following: Int64,
+    rows: Int64,
+    time: Int64,
+    judged: Float64,
+    until: int,
+    numbers: HeatNumbers,
+) -> int:
+    """Return the last grid instant before any of these rooms is judged again, at most `until`."""
+    at = until + 1
+    for member in range(first, last):
+        i, end = following[member], rows[rooms.point[member] + 1]
+        while i < end and time[i] < at:
+            if not np.isnan(judged[i]):
+                at = time[i]
+                break
+            i += 1
+    return (at - 1) // numbers.grid_ms * numbers.grid_ms
 
 
 @compiled
@@ -371,6 +425,10 @@ def watch(
         while s.grid + numbers.grid_ms <= until:
             if filled[0] == len(outages):
                 return False
+            if not s.open and _asleep(rooms, first, last, s.grid, numbers):
+                s.grid = max(s.grid, _before_next(rooms, first, last, following, rows, time, judged, until, numbers))
+                if s.grid + numbers.grid_ms > until:
+                    break
             s.grid += numbers.grid_ms
             for member in range(first, last):
                 end = rows[rooms.point[member] + 1]

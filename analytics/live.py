@@ -22,6 +22,7 @@ from analytics.found import Found, found_at
 from analytics.machine import NEVER, Records
 from analytics.rows import PointRows, by_point
 from analytics.timeline import lay_out
+from heatwatch import __version__
 from heatwatch.domain.instants import DAY_MS, MINUTE_MS
 from heatwatch.domain.register import Register
 from heatwatch.domain.temperature import Standard
@@ -61,7 +62,7 @@ class LiveJudge:
 
     def __init__(self, register: Register, standard: Standard, zone: ZoneInfo, history: History) -> None:
         self.timeline = lay_out(register, standard, zone, SPAN)
-        self.key = hashlib.sha256(repr((_LAYOUT, register, standard, zone.key)).encode()).hexdigest()
+        self.key = hashlib.sha256(repr((__version__, _LAYOUT, register, standard, zone.key)).encode()).hexdigest()
         self._history = history
         self._heat = heat.heat_numbers(self.timeline)
         self._state = machine.fresh_state(self.timeline)
@@ -123,7 +124,7 @@ class LiveJudge:
     def _forget(self, block: int, points: Int64, buildings: Int64) -> None:
         fresh_rooms, fresh_buildings = heat.fresh_rooms(self.timeline, self._heat)
         members = np.isin(self._home, buildings)
-        for old, new in zip(self._rooms[2:], fresh_rooms[2:], strict=True):
+        for old, new in zip(heat.remembered(self._rooms), heat.remembered(fresh_rooms), strict=True):
             old[members] = new[members]
         self._buildings[buildings] = fresh_buildings[buildings]
         self._state[points] = machine.fresh_state(self.timeline)[points]
@@ -208,6 +209,8 @@ class LiveJudge:
         names = {self._block_name(block): block for block in np.unique(self._block_of_building).tolist()}
         for name, dump in saved.items():
             self._take_up(names[name], dump)
+        self._watch(np.arange(len(self._buildings)), self._settled)  # blocks are saved at different moments
+        self._prune()
 
     def _block_name(self, block: int) -> str:
         return self.timeline.buildings[int(np.argmax(self._block_of_building == block))]
@@ -222,7 +225,7 @@ class LiveJudge:
         ended = self._of_blocks(self._ended, {block}, inside=True)
         of_tail = points[self._tail[0]]
         arrays: list[NDArray[Any]] = [self._state[points], self._counts[points], self._buildings[buildings]]
-        arrays += [column[members] for column in self._rooms[2:]]
+        arrays += [column[members] for column in heat.remembered(self._rooms)]
         arrays += [ended.spells, ended.silences, ended.faults, ended.outages]
         arrays += [column[of_tail] for column in self._tail]
         out = BytesIO()
@@ -237,7 +240,7 @@ class LiveJudge:
         points, buildings, members = self._parts(block)
         self._settled = max(self._settled, int(settled))
         self._state[points], self._counts[points], self._buildings[buildings] = state, counts, buildings_state
-        columns = self._rooms[2:]
+        columns = heat.remembered(self._rooms)
         for column, saved in zip(columns, rest, strict=False):
             column[members] = saved
         self._ended = self._ended.and_also(Ended(*rest[len(columns) : len(columns) + 4]))

@@ -29,6 +29,8 @@ Int8 = NDArray[np.int8]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
+RULES_MOST = 62
+"""As many as a mask of 64 bits holds."""
 OUT, SERVICE, SUSPENDED = 0, 1, 2
 """Kinds of a segment: not in the register, in service, suspended."""
 
@@ -308,6 +310,8 @@ def _week(versions: Sequence[Version], schedules: Sequence[Schedule]) -> Week:
     minimum, target, rule = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=np.int8)
     weeks = [(v, s, _asked(versions[v], *schedules[s])) for v, s in np.ndindex(len(versions), len(schedules))]
     rules = tuple(sorted({limit.rule for _, _, week in weeks for _, limit in week if limit is not None}))
+    if len(rules) > RULES_MOST:
+        raise BadInput(f"the rules have {len(rules)} names for what they ask", mend=f"{RULES_MOST} at most")
     for v, s, week in weeks:
         for minute, limit in week:
             asked = (np.nan, np.nan, 0)

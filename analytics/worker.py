@@ -97,7 +97,9 @@ class AnalyticsWorker:
             cursor, as_of_ms = (done.arrival_seq, done.as_of_ms) if done is not None else (0, None)
             arrivals = self._arrivals_after(session, cursor)
             version, register = self._other_register(session)
-        due_ms = self._due(arrivals, as_of_ms) if register is None else self._due(arrivals, as_of_ms) or as_of_ms
+        due_ms = self._due(arrivals, as_of_ms)
+        if due_ms is None and register is not None and self._wall_clock is not None:
+            due_ms = as_of_ms
         if due_ms is None:
             return False
         if register is None or not self._set_up(version, register):
@@ -129,7 +131,8 @@ class AnalyticsWorker:
         """Return the register in force if another than so far; before the first import one of all who have spoken."""
         version: object = register_version(session)
         if version is None:
-            version = frozenset(session.scalars(select(ReadingCount.source).distinct()))
+            kept = select(ReadingCount.source).where(ReadingCount.stored + ReadingCount.conflict > 0)
+            version = frozenset(session.scalars(kept.distinct()))
         if not version or (self._bench is not None and self._bench.version == version):
             return version, None
         if isinstance(version, frozenset):
@@ -188,7 +191,7 @@ class AnalyticsWorker:
             findings = list(findings_of(bench.judge.timeline, found, subjects))
             record_findings(session, findings, subjects, found.as_of_ms)
         states = bench.judge.save()
-        if states:
+        if states or bench.before is None:
             session.execute(delete(JudgeState).where(JudgeState.key != bench.judge.key))
         for building, state in states.items():
             session.merge(JudgeState(building_id=building, key=bench.judge.key, state=state))

@@ -188,3 +188,94 @@ def test_a_moment_before_what_is_settled_is_refused() -> None:
     live.found(rows[-1].time_ms)
     with pytest.raises(ValueError, match="lies before"):
         live.found(rows[0].time_ms)
+
+
+STANDARD = standard_of(DEFAULT_RULES)
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+START = 1_768_000_000_000
+HOUR = 3_600_000
+
+
+def steady(point: str, hours: float, temp_c: float = 21.0, start_ms: int = START) -> list[Row]:
+    """Measure a room every ten minutes that does not change."""
+    return [Row(point, start_ms + k * 600_000, temp_c) for k in range(int(hours * 6))]
+
+
+def falling(point: str, hours: float, from_h: float, to_h: float) -> list[Row]:
+    """Measure a room that loses half a kelvin an hour for a while, and is warm again at once."""
+    rows = steady(point, hours)
+    lost = [0.5 * (h - from_h) if from_h <= (h := (row.time_ms - START) / HOUR) < to_h else 0.0 for row in rows]
+    return [Row(row.point_id, row.time_ms, round(21.0 - drop, 2)) for row, drop in zip(rows, lost, strict=True)]
+
+
+def heat_outages(rows: Sequence[Row], points: Sequence[oracle.Point]) -> pd.DataFrame:
+    return judge(readings_of(rows), register_of(points), STANDARD, SHANGHAI).heat_outages
+
+
+def homes(*names: str) -> list[oracle.Point]:
+    return [oracle.Point(name, "b", "s", interval_s=600) for name in names]
+
+
+def test_an_outage_ends_when_the_rooms_that_still_speak_are_warm() -> None:
+    rows = [*falling("a", 60, 10, 22), *[row for row in falling("c", 60, 10, 22) if row.time_ms < START + 16 * HOUR]]
+    found = heat_outages(rows, homes("a", "c"))
+    assert found["open"].tolist() == [False]
+
+
+def test_silence_before_the_fall_does_not_move_its_start() -> None:
+    whole = [row for name in ("a", "c", "d") for row in falling(name, 30, 12, 24)]
+    gap = (START + 13.5 * HOUR, START + 16.2 * HOUR)
+    gappy = [row for row in whole if not gap[0] < row.time_ms < gap[1]]
+    expected, found = heat_outages(whole, homes("a", "c", "d")), heat_outages(gappy, homes("a", "c", "d"))
+    assert len(expected) == len(found) == 1
+    assert found["start"][0] <= expected["start"][0] + pd.Timedelta("105min")
+
+
+def test_another_calibration_or_building_is_no_heat_outage() -> None:
+    noon = START + 12 * HOUR
+    names = ("a", "c", "d")
+    rows = [row for name in names for row in steady(name, 24)]
+    recalibrated = [
+        *(oracle.Point(name, "b", "s", valid_to_ms=noon, interval_s=600) for name in names),
+        *(oracle.Point(name, "b", "s", valid_from_ms=noon, interval_s=600, offset_k=-0.8) for name in names),
+    ]
+    assert heat_outages(rows, recalibrated).empty
+    moved = [
+        *(oracle.Point(name, "b", "s", valid_to_ms=noon, interval_s=600) for name in names),
+        *(oracle.Point(name, "c", "s", valid_from_ms=noon, interval_s=600) for name in names),
+    ]
+    cooler = [Row(row.point_id, row.time_ms, 19.0 if row.time_ms >= noon else 21.0) for row in rows]
+    assert heat_outages(cooler, moved).empty
+
+
+def test_a_thermometer_with_an_unset_clock_changes_nothing_for_its_neighbours() -> None:
+    rows = [row for name in ("a", "c", "d") for row in falling(name, 30, 12, 24)]
+    expected = heat_outages(rows, homes("a", "c", "d"))
+    found = heat_outages([*rows, *(Row(name, k, 20.0) for k, name in enumerate("acd"))], homes("a", "c", "d"))
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_after_an_interruption_a_late_row_of_one_building_leaves_the_others_as_they_were() -> None:
+    points = [*homes("a", "c"), *(oracle.Point(name, "far", "s", interval_s=600) for name in ("x", "y"))]
+    rows = [row for name in "ac" for row in falling(name, 30, 12, 24)]
+    late = Row("x", START + 60_000, 21.0)
+    rows += [row for name in "xy" for row in steady(name, 30)]
+    register = register_of(points)
+    history = Stored([row.point_id for row in register.rows])
+    make = (register, STANDARD, SHANGHAI, history)
+    live, saved = LiveJudge(*make), dict[str, bytes]()
+    for hour in range(30):
+        here = [row for row in rows if START + hour * HOUR <= row.time_ms < START + (hour + 1) * HOUR]
+        quiet = [row for row in here if row.point_id in "xy" or hour % 2]
+        waiting = [row for row in here if row not in quiet]
+        feed(live, history, quiet)
+        live.found(START + (hour + 1) * HOUR)
+        saved |= live.save()
+        live = LiveJudge(*make)
+        live.load(saved)
+        feed(live, history, [Row(late.point_id, late.time_ms + hour, late.temp_c)])
+        feed(live, history, waiting)
+    stored = [Row(p, t, v) for p in ("a", "c", "x", "y") for (_, t, v) in zip(*history.rows([p]), strict=True)]
+    offline = judge(readings_of(stored), register, STANDARD, SHANGHAI)
+    assert len(offline.heat_outages) == 1
+    assert_same(live, dict(offline.frames), offline.as_of_ms)

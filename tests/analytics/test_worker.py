@@ -309,3 +309,34 @@ def test_a_store_that_does_not_answer_for_a_while_delays_judging_and_changes_not
             role.join()
         assert not refusals
         assert_as_offline(made, rows, REGISTER, START + 3 * HOUR_MS)
+
+
+def test_a_wrong_register_put_right_again_leaves_no_gap_in_what_is_judged(tmp_path: Path) -> None:
+    rows = [(name, START + k * 30 * MINUTE_MS, 17.0 if k > 20 else 19.0) for name in NAMES for k in range(60)]
+    foreign = Register.of(rooms("nobody"))
+    with bench(tmp_path) as made:
+        for hour in range(30):
+            made.put_in_force(foreign if 10 <= hour < 20 else REGISTER)
+            made.arrive([row for row in rows if START + hour * HOUR_MS <= row[1] < START + (hour + 1) * HOUR_MS])
+            made.tick(START + (hour + 1) * HOUR_MS)
+        assert_as_offline(made, rows, REGISTER, START + 30 * HOUR_MS)
+
+
+def test_a_register_imported_between_ticks_judges_nothing_before_the_next(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        made.put_in_force(REGISTER)
+        made.tick(START)
+        made.arrive([("p1", START + k * 30 * MINUTE_MS, 17.0) for k in range(6)])
+        made.put_in_force(Register.of(rooms("p1", "p2")))
+        assert not made.worker.pass_once()
+        made.tick(START + 3 * HOUR_MS)
+        assert made.found(FindingKind.COLD_SPELL)["point_id"].tolist() == ["p1"]
+
+
+def test_whoever_was_only_ever_quarantined_is_no_room(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        with made.records.write() as session:
+            session.add(ReadingCount(worker="w", source="junk", decoded=3, quarantined=3))
+        made.arrive([("x", START + k * 30 * MINUTE_MS, 17.0) for k in range(6)])
+        made.tick(START + 13 * HOUR_MS)
+        assert made.found(FindingKind.DATA_OUTAGE)["subject_id"].tolist() == ["x"]
