@@ -257,25 +257,21 @@ def test_a_thermometer_with_an_unset_clock_changes_nothing_for_its_neighbours() 
 
 def test_after_an_interruption_a_late_row_of_one_building_leaves_the_others_as_they_were() -> None:
     points = [*homes("a", "c"), *(oracle.Point(name, "far", "s", interval_s=600) for name in ("x", "y"))]
-    rows = [row for name in "ac" for row in falling(name, 30, 12, 24)]
-    late = Row("x", START + 60_000, 21.0)
+    rows = [row for name in "ac" for row in falling(name, 30, 12, 24) if row.time_ms % HOUR == START % HOUR]
     rows += [row for name in "xy" for row in steady(name, 30)]
     register = register_of(points)
     history = Stored([row.point_id for row in register.rows])
     make = (register, STANDARD, SHANGHAI, history)
     live, saved = LiveJudge(*make), dict[str, bytes]()
-    for hour in range(30):
-        here = [row for row in rows if START + hour * HOUR <= row.time_ms < START + (hour + 1) * HOUR]
-        quiet = [row for row in here if row.point_id in "xy" or hour % 2]
-        waiting = [row for row in here if row not in quiet]
-        feed(live, history, quiet)
-        live.found(START + (hour + 1) * HOUR)
+    late = list[Row]()
+    for slice_ms in range(START, START + 30 * HOUR, 600_000):
+        feed(live, history, [row for row in rows if slice_ms <= row.time_ms < slice_ms + 600_000])
+        live.found(slice_ms + 600_000)
         saved |= live.save()
         live = LiveJudge(*make)
         live.load(saved)
-        feed(live, history, [Row(late.point_id, late.time_ms + hour, late.temp_c)])
-        feed(live, history, waiting)
-    stored = [Row(p, t, v) for p in ("a", "c", "x", "y") for (_, t, v) in zip(*history.rows([p]), strict=True)]
-    offline = judge(readings_of(stored), register, STANDARD, SHANGHAI)
+        late.append(Row("x", slice_ms - 300_000, 21.0))
+        feed(live, history, late[-1:])
+    offline = judge(readings_of([*rows, *late]), register, STANDARD, SHANGHAI)
     assert len(offline.heat_outages) == 1
     assert_same(live, dict(offline.frames), offline.as_of_ms)
