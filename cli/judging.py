@@ -43,11 +43,11 @@ def judge(
     as_json: bool,
 ) -> None:
     """Judge READINGS, a CSV (also .gz) or Parquet file with time, point_id and temperature_c."""
-    if out.exists() and not out.is_dir():
+    if out.is_file():
         raise BadInput("is a file, not a folder", where=f"--out {out}")
     zone = time_zone(timezone)
     standard = read_standard(rules) if rules else default_standard()
-    as_of_ms = instant(as_of, "--as-of") if as_of else None
+    as_of_ms = instant(as_of, "--as-of") if as_of is not None else None
     register = read_points(points) if points else None
     frame = read_readings(readings)
     findings = judge_readings(frame, register, standard, zone, as_of_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -40,4 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except HeatwatchError as error:
         click.echo(f"heatwatch: {error}", err=True)
         code = BAD_INPUT if isinstance(error, BadInput) else FAILURE
+    except Exception as error:
+        if os.environ.get("HEATWATCH_DEBUG"):
+            raise
+        click.echo(f"heatwatch: failed: {error!r} (HEATWATCH_DEBUG=1 shows where)", err=True)
+        code = FAILURE
     sys.exit(code if isinstance(code, int) else 0)

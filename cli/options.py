@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from heatwatch.domain.instants import to_ms
 from heatwatch.errors import BadInput
+from heatwatch.files.tables import FIRST_YEAR, LAST_YEAR
 
 MQTT_PORT = 1883
 
@@ -20,9 +21,12 @@ def instant(text: str, where: str) -> int:
         If it is no time with a zone.
     """
     try:
-        return to_ms(datetime.fromisoformat(text))
+        moment = datetime.fromisoformat(text)
+        if FIRST_YEAR <= moment.year <= LAST_YEAR:
+            return to_ms(moment)
     except ValueError as error:
         raise BadInput(f"{text!r} is no moment", where=where, mend="write 2026-01-31T06:00:00Z") from error
+    raise BadInput(f"{text!r} is out of all time", where=where)
 
 
 def broker_address(url: str, where: str) -> tuple[str, int]:
@@ -33,8 +37,8 @@ def broker_address(url: str, where: str) -> tuple[str, int]:
     BadInput
         If it is no such address.
     """
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port or MQTT_PORT
     except ValueError as error:
         raise BadInput(f"{url!r}: {error}", where=where) from error

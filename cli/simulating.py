@@ -20,6 +20,7 @@ from simulators.publisher import Progress, SteppedPublisher
 from simulators.replay import replay as publish
 
 FILE = click.Path(path_type=Path)
+_LONGEST_TEXT = 12
 _UNITS = {"s": SECOND_MS, "min": MINUTE_MS, "h": HOUR_MS, "": SECOND_MS}
 
 
@@ -32,9 +33,10 @@ def span_ms(text: str, where: str) -> int:
         If it is none, or not above 0.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|)", text.strip())
-    if not found or float(found[1]) <= 0:
+    length_ms = round(float(found[1]) * _UNITS[found[2]]) if found and len(text) <= _LONGEST_TEXT else 0
+    if length_ms <= 0:
         raise BadInput(f"{text!r} is no span of time", where=where, mend="write 90s, 1min or 2h")
-    return round(float(found[1]) * _UNITS[found[2]])
+    return length_ms
 
 
 def speed_of(text: str) -> float | None:

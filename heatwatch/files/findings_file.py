@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from heatwatch.domain.findings import COLUMNS, DECIMALS, INSTANT_COLUMNS, FindingKind
-from heatwatch.errors import BadInput
+from heatwatch.errors import BadInput, HeatwatchError
+
+SUMMARY = "summary.json"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def csv_text(kind: FindingKind, frame: pd.DataFrame) -> str:
@@ -39,34 +43,53 @@ def write_findings(
     ------
     BadInput
         If the folder cannot be written.
+    HeatwatchError
+        If the disk is full.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        raise BadInput(f"cannot be written: {error.strerror}", where=str(out)) from error
-    try:
-        for kind, frame in frames.items():
+    names = [f"{kind.file_stem}.{'parquet' if parquet else 'csv'}" for kind in frames]
+    with _scratch_for(out, [*names, SUMMARY]) as scratch:
+        for name, (kind, frame) in zip(names, frames.items(), strict=True):
             if parquet:
-                frame.to_parquet(scratch / f"{kind.file_stem}.parquet", index=False)
+                frame.to_parquet(scratch / name, index=False)
             else:
-                (scratch / f"{kind.file_stem}.csv").write_text(csv_text(kind, frame), encoding="utf-8")
+                (scratch / name).write_text(csv_text(kind, frame), encoding="utf-8")
         text = json.dumps(summary, ensure_ascii=False, indent=1) + "\n"
-        (scratch / "summary.json").write_text(text, encoding="utf-8")
-        scratch.chmod(0o755)
-        _move_in(scratch, out)
-    except OSError as error:
-        raise BadInput(f"cannot be written: {error.strerror}", where=str(out)) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        (scratch / SUMMARY).write_text(text, encoding="utf-8")
 
 
-def _move_in(scratch: Path, out: Path) -> None:
-    if out.exists():
+@contextmanager
+def _scratch_for(out: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Give a folder beside or in `out`; what is in it when the block ends well is moved to `out`."""
+    scratch: Path | None = None
+    made: list[Path] = []
+    try:
+        taken = [name for name in names if (out / name).is_dir()]
+        if taken:
+            raise BadInput(f"{taken[0]} is a folder there", where=str(out))
+        made = _make_folders(out)
+        scratch = Path(tempfile.mkdtemp(prefix=".findings-", dir=out))
+        yield scratch
         for file in sorted(scratch.iterdir()):
             file.replace(out / file.name)
-    else:
-        os.rename(scratch, out)  # noqa: PTH104 - Path.rename would do the same; the folder moves whole
+        made = []
+    except OSError as error:
+        why = f"{out}: cannot be written: {error.strerror or error}"
+        if error.errno in FULL:
+            raise HeatwatchError(why) from error
+        raise BadInput(why) from error
+    finally:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those above it; return the ones that were not there, the innermost first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
 
 
 def _cells(name: str, column: pd.Series[Any]) -> pd.Series[Any]:

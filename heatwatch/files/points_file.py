@@ -18,6 +18,8 @@ REQUIRED = ("point_id", "building_id", "station_id", "room_class")
 TEXTS = ("device_id", "contract", "room_id", "riser", "loop", "floor", "heating_hours")
 INSTANTS = ("valid_from", "valid_to", "suspended_from", "suspended_to")
 NUMBERS = ("interval_s", "offset_k")
+INTERVAL_MOST_S = 366 * 86_400
+OFFSET_MOST_K = 50.0
 
 
 def read_points(path: Path) -> Register:
@@ -115,12 +117,12 @@ def _row(cells: Mapping[str, Any], where: str) -> PointRow:
     given = {name: cells[name] for name in (*REQUIRED, *TEXTS, *INSTANTS) if cells.get(name) is not None}
     given["room_class"] = RoomClass(given["room_class"])
     if (interval_s := cells.get("interval_s")) is not None:
-        if not np.isfinite(interval_s) or interval_s <= 0 or interval_s != int(interval_s):
-            raise BadInput(f"interval_s is {interval_s:g}, not a whole number of seconds above 0", where=where)
+        if not 0 < interval_s <= INTERVAL_MOST_S or interval_s != int(interval_s):
+            raise BadInput(f"interval_s is {interval_s:g}, not a whole number of seconds up to a year", where=where)
         given["interval_s"] = int(interval_s)
     if (offset_k := cells.get("offset_k")) is not None:
-        if not np.isfinite(offset_k):
-            raise BadInput("offset_k is not a number", where=where)
+        if not abs(offset_k) <= OFFSET_MOST_K:
+            raise BadInput(f"offset_k is {offset_k:g}, not a number of kelvin up to {OFFSET_MOST_K:g}", where=where)
         given["offset_k"] = float(offset_k)
     if "heating_hours" in given:
         try:

@@ -27,8 +27,9 @@ def read_readings(path: Path) -> pd.DataFrame:
     """
     frame = read_table(path, ("time", "point_id", "temperature_c"), (), ("temperature_c",))
     frame["time"] = instants(frame["time"], path)
-    nameless = frame["point_id"].isna() | (frame["point_id"].astype("str") == "")
+    names = frame["point_id"].astype("str").str.strip()
+    nameless = frame["point_id"].isna() | (names == "")
     if nameless.any():
         raise BadInput("point_id is empty", where=where_row(path, int(np.argmax(nameless))))
-    frame["point_id"] = frame["point_id"].astype("str").astype("category")
+    frame["point_id"] = names.astype("category")
     return frame[["time", "point_id", "temperature_c"]]

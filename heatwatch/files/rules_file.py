@@ -24,6 +24,7 @@ from heatwatch.domain.temperature import (
     Version,
 )
 from heatwatch.errors import BadInput
+from heatwatch.files.tables import FIRST_YEAR, LAST_YEAR
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
@@ -60,8 +61,8 @@ def parse_standard(text: str, *, where: str) -> Standard:
         mark = error.problem_mark
         place = f"{where}, line {mark.line + 1}" if mark else where
         raise BadInput(f"not valid YAML: {error.problem}", where=place) from error
-    except yaml.YAMLError as error:
-        raise BadInput(f"not valid YAML: {error}", where=where) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadInput(f"not valid YAML: {' '.join(str(error).split())}", where=where) from error
     try:
         rules = _RULES.validate_python(raw)
     except ValidationError as error:
@@ -160,6 +161,18 @@ class _Rules(_Strict):
 
 
 _RULES = TypeAdapter(_Rules)
+_MOST = 10_000
+_BOUNDS = {
+    "range_low_c": (-273.15, 100),
+    "range_high_c": (-273.15, 1_000),
+    "interval_default_s": (1, 366 * 86_400),
+    "outage_grid_min": (1, 1440),
+    "outage_window_h": (0.25, 240),
+    "outage_steady_h": (0.25, 240),
+    "outage_min_points": (1, _MOST),
+    "confirm_readings": (1, _MOST),
+}
+"""What a number of judging may be; from 0 to `_MOST` where nothing is said."""
 
 
 def _standard(rules: _Rules, where: str) -> Standard:
@@ -179,6 +192,8 @@ def _version(raw: _Version, where: str) -> Version:
             mend="write 2026-10-15T00:00:00+08:00",
         )
     for season in raw.seasons:
+        if not FIRST_YEAR <= season.first_day.year <= season.last_day.year <= LAST_YEAR:
+            raise BadInput(f"seasons: {season.first_day} to {season.last_day} is out of all time", where=where)
         if season.last_day < season.first_day:
             raise BadInput(f"seasons: {season.last_day} is before {season.first_day}", where=where)
     return Version(
@@ -202,10 +217,10 @@ def _judging(raw: Mapping[str, float], where: str) -> Judging:
     fields: dict[str, Any] = {}
     for name, value in raw.items():
         whole = isinstance(Judging.__dataclass_fields__[name].default, int)
-        if (whole and value != int(value)) or (name not in {"range_low_c", "range_high_c"} and value < 0):
-            raise BadInput(
-                f"judging.{name}: {value} is not a {'whole ' if whole else ''}number of at least 0", where=where
-            )
+        low, high = _BOUNDS.get(name, (0, _MOST))
+        if not low <= value <= high or (whole and value != int(value)):
+            kind = "a whole number" if whole else "a number"
+            raise BadInput(f"judging.{name}: {value:g} is not {kind} from {low:g} to {high:g}", where=where)
         fields[name] = int(value) if whole else value
     return Judging(**fields)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,9 @@ import pyarrow.parquet as pq
 from heatwatch.errors import BadInput
 
 NO_VALUE = ["", "NaN", "nan", "NA", "null", "NULL", "None"]
-ZONED = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
+ZONED = r"(?:[Zz]|:\d{2}(?:\.\d+)?[+-]\d{2}(?::?\d{2})?)$"
+FIRST_YEAR, LAST_YEAR = 1900, 2200
+"""Instants outside are no thermometer's, and no one's register."""
 
 
 def read_table(path: Path, required: Sequence[str], optional: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
@@ -38,7 +41,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str], num
         raise BadInput("no such file", where=str(path))
     known = [*required, *optional]
     try:
-        frame = _read_parquet(path, known) if path.suffix == ".parquet" else _read_csv(path, known)
+        frame = _read_parquet(path, known) if path.suffix.lower() == ".parquet" else _read_csv(path, known)
     except (pa.ArrowException, gzip.BadGzipFile, zlib.error, EOFError, OSError) as error:
         raise BadInput(f"cannot be read: {error}", where=str(path)) from error
     missing = [name for name in required if name not in frame.columns]
@@ -54,7 +57,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str], num
 
 def where_row(path: Path, index: int) -> str:
     """Name a row as a person finds it: the first row of data is row 1; in a CSV file it stands on line 2."""
-    line = "" if path.suffix == ".parquet" else f" (line {index + 2})"
+    line = "" if path.suffix.lower() == ".parquet" else f" (line {index + 2})"
     return f"{path}, row {index + 1}{line}"
 
 
@@ -74,6 +77,10 @@ def instants(column: pd.Series[Any], path: Path, *, optional: bool = False) -> p
         stamps = _parse_instants(column, path, optional=optional)
     if not optional and stamps.isna().any():
         raise BadInput(f"{column.name} is empty", where=where_row(path, int(np.argmax(stamps.isna()))))
+    strange = stamps.notna() & ~stamps.dt.year.between(FIRST_YEAR, LAST_YEAR)
+    if strange.any():
+        row = int(np.argmax(strange))
+        raise BadInput(f"{column.name} is in the year {stamps.iloc[row].year}", where=where_row(path, row))
     cut: pd.Series[Any] = stamps.dt.tz_convert("UTC").dt.floor("ms").dt.as_unit("ms")
     return cut
 
@@ -104,21 +111,42 @@ def _parse_instants(column: pd.Series[Any], path: Path, *, optional: bool) -> pd
 
 def _read_parquet(path: Path, known: Sequence[str]) -> pd.DataFrame:
     file = pq.ParquetFile(path)
-    columns = [name for name in known if name in file.schema_arrow.names]
-    return file.read(columns=columns).to_pandas()
+    names = file.schema_arrow.names
+    _refuse_twins(names, known, path)
+    return file.read(columns=[name for name in known if name in names]).to_pandas(ignore_metadata=True)
 
 
 def _read_csv(path: Path, known: Sequence[str]) -> pd.DataFrame:
+    """Read a CSV file as text. A row with more cells than the header is refused: which cell is which, nobody knows."""
+    compression: Literal["gzip"] | None = "gzip" if path.suffix.lower() == ".gz" else None
     try:
-        return pd.read_csv(
-            path, usecols=lambda name: name in known, dtype="str", keep_default_na=False, encoding="utf-8-sig"
-        )
+        header = pd.read_csv(path, header=None, nrows=1, dtype="str", encoding="utf-8-sig", compression=compression)
+        _refuse_twins([str(name) for name in header.iloc[0]], known, path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                path,
+                dtype="str",
+                index_col=False,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                compression=compression,
+            )
     except pd.errors.EmptyDataError as error:
         raise BadInput("the file is empty", where=str(path)) from error
+    except pd.errors.ParserWarning as error:
+        raise BadInput("its rows have more cells than its header", where=str(path)) from error
     except pd.errors.ParserError as error:
-        raise BadInput(f"not a CSV table: {str(error).strip()}", where=str(path)) from error
+        raise BadInput(f"not a CSV table: {' '.join(str(error).split())}", where=str(path)) from error
     except UnicodeDecodeError as error:
         raise BadInput(f"byte {error.start} is not UTF-8", where=str(path)) from error
+    return frame[[name for name in known if name in frame.columns]]
+
+
+def _refuse_twins(names: Sequence[str], known: Sequence[str], path: Path) -> None:
+    twins = [name for name in known if names.count(name) > 1]
+    if twins:
+        raise BadInput(f"column {twins[0]!r} is there twice", where=str(path))
 
 
 def _floats(column: pd.Series[Any], name: str, path: Path) -> pd.Series[Any]:

@@ -142,3 +142,64 @@ def test_an_out_folder_that_is_a_file_stays_as_it_was(
     out.write_text("mine")
     assert "is a file" in refused(capsys, out, readings)
     assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [*GOOD[:4], "2026-01-12T04:00:00Z,room,17,5", *GOOD[4:]],
+        ["point_id,time,temperature_c", "Z,room,2026-01-12T04:00:00Z,17"],
+        [GOOD[0], *(f"{line}," for line in GOOD[1:])],
+        ["time,point_id,temperature_c,time", "2026-01-12T04:00:00Z,room,17,2026-01-12T04:00:00Z"],
+    ],
+)
+def test_cells_that_have_no_column_or_two(capsys: pytest.CaptureFixture[str], tmp_path: Path, lines: list[str]) -> None:
+    assert "r.csv: " in refused(capsys, tmp_path / "out", table(tmp_path / "r.csv", lines))
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "versions:\n  - {classes: {}, valid_from: 2026-13-45}\n",
+        "versions:\n  - {classes: {}, seasons: [{first_day: 2026-10-15, last_day: 9999-12-31}]}\n",
+        "versions:\n  - {classes: {}}\njudging: {outage_grid_min: 0}\n",
+        "versions:\n  - {classes: {}}\njudging: {hold_h: 1.0e+15}\n",
+        "[" * 5000,
+    ],
+)
+def test_numbers_and_dates_that_make_no_sense(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, readings: Path, rules: str
+) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(rules)
+    assert "rules.yaml" in refused(capsys, tmp_path / "out", readings, "--rules", file)
+
+
+def test_instants_out_of_all_time(capsys: pytest.CaptureFixture[str], tmp_path: Path, readings: Path) -> None:
+    file = table(tmp_path / "r.csv", [*GOOD, "0001-01-01T00:00:00Z,room,17"])
+    assert "row 11 (line 12)" in refused(capsys, tmp_path / "out", file)
+    assert "--as-of" in refused(capsys, tmp_path / "out", readings, "--as-of", "9999-12-31T23:59:59Z")
+    assert "--as-of" in refused(capsys, tmp_path / "out", readings, "--as-of", "")
+
+
+def test_a_target_that_is_a_folder_leaves_the_others_as_they_were(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, readings: Path
+) -> None:
+    out = tmp_path / "out"
+    (out / "summary.json").mkdir(parents=True)
+    (out / "cold_spells.csv").write_text("mine")
+    refused(capsys, out, readings)
+    assert (out / "cold_spells.csv").read_text() == "mine"
+
+
+def test_whatever_nobody_thought_of_is_one_line_too(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, readings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("cli.judging.judge_readings", fail)
+    with pytest.raises(SystemExit) as ended:
+        main(["judge", str(readings), "--out", str(tmp_path / "out")])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.count("\n") == 1

@@ -49,6 +49,17 @@ class TestReadings:
         with pytest.raises(BadInput, match=r"row 2 \(line 3\): point_id is empty"):
             self.read(tmp_path, "2026-01-12T06:00:00Z,p,1", "2026-01-12T06:00:00Z,,1")
 
+    def test_what_databases_write_is_understood(self, tmp_path: Path) -> None:
+        frame = self.read(tmp_path, "2026-01-12 06:00:00+08, p ,1", "", "2026-01-12 06:00:00.5+05:45,p,2", "")
+        assert frame["point_id"].astype("str").tolist() == ["p", "p"]
+        assert frame["time"].dt.minute.tolist() == [0, 15]
+
+    def test_a_parquet_index_is_a_column(self, tmp_path: Path) -> None:
+        file = tmp_path / "r.PARQUET"
+        time = pd.DatetimeIndex(["2026-01-12T06:00:00Z"], name="time")
+        pd.DataFrame({"point_id": "p", "temperature_c": 1}, index=time).to_parquet(file)
+        assert read_readings(file)["temperature_c"].tolist() == [1.0]
+
     def test_a_parquet_time_without_zone_is_refused(self, tmp_path: Path) -> None:
         file = tmp_path / "r.parquet"
         pd.DataFrame({"time": [pd.Timestamp("2026-01-12")], "point_id": "p", "temperature_c": 1.0}).to_parquet(file)
