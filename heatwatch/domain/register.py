@@ -80,8 +80,8 @@ class Register:
         for row in ordered:
             if row.valid_to_ms <= row.valid_from_ms:
                 raise BadInput(f"point {row.point_id}: valid_to is not after valid_from", where=where)
-            if row.suspended_from and row.suspended_to and row.suspended_to <= row.suspended_from:
-                raise BadInput(f"point {row.point_id}: suspended_to is not after suspended_from", where=where)
+            if row.suspended_from and row.suspended_to and row.suspended_to < row.suspended_from:
+                raise BadInput(f"point {row.point_id}: suspended_to is before suspended_from", where=where)
         _refuse_overlap(ordered, [row.point_id for row in ordered], "point", where)
         devices = sorted(
             (row for row in ordered if row.device_id is not None),

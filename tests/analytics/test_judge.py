@@ -24,7 +24,7 @@ from tests.analytics.strategies import Case, cases
 SLOW_TO_DRAW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=SLOW_TO_DRAW)
+@settings(max_examples=1000, deadline=None, suppress_health_check=SLOW_TO_DRAW)
 @given(case=cases().filter(lambda case: bool(case.rows)))
 def test_the_judge_finds_what_the_oracle_finds(case: Case) -> None:
     expected = oracle.judge(case.rows, case.points, case.rules, case.timezone, case.as_of_ms)
