@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from cli.options import broker_address
-from heatwatch.domain.instants import HOUR_MS, MINUTE_MS, SECOND_MS, iso
+from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, iso
 from heatwatch.errors import BadInput
 from heatwatch.files.points_file import read_points
 from heatwatch.files.readings_file import read_readings
@@ -20,6 +20,7 @@ from simulators.publisher import Progress, SteppedPublisher
 from simulators.replay import replay as publish
 
 FILE = click.Path(path_type=Path)
+STEP_MOST_MS = DAY_MS
 _LONGEST_TEXT = 12
 _UNITS = {"s": SECOND_MS, "min": MINUTE_MS, "h": HOUR_MS, "": SECOND_MS}
 
@@ -69,6 +70,8 @@ def replay(readings: Path, points: Path | None, broker: str, speed: str, step: s
     """Publish READINGS in time order, moving the clock of a `serve --clock replay` step by step."""
     host, port = broker_address(broker, "--to")
     step_ms, pace = span_ms(step, "--step"), speed_of(speed)
+    if step_ms > STEP_MOST_MS:
+        raise BadInput(f"{step!r} is more than a day", where="--step", mend="a clock takes smaller steps")
     register = read_points(points) if points else None
     frame = read_readings(readings)
     frame["time_ms"] = frame["time"].to_numpy(dtype="datetime64[ms]").view(np.int64)

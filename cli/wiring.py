@@ -6,12 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pandas as pd
+from sqlalchemy import func, select
 
 from analytics.worker import AnalyticsWorker
 from api.app import create_app
@@ -20,18 +22,21 @@ from cli.options import broker_address
 from dispatch.worker import DispatchWorker
 from heatwatch import __version__
 from heatwatch.domain.findings import COLUMNS, DECIMALS, INSTANT_COLUMNS, FindingKind, SubjectKind
+from heatwatch.errors import BadInput, Damaged, Unavailable
 from heatwatch.files.findings_file import csv_text
 from heatwatch.files.rules_file import default_standard, read_standard, time_zone
 from heatwatch.records.database import Records
 from heatwatch.records.progress import progress
-from heatwatch.records.schema import FindingRow
+from heatwatch.records.schema import FindingRow, ReadingCount
 from heatwatch.settings import ClockKind, Settings
 from heatwatch.stores.embedded import EmbeddedReadings
-from heatwatch.usecases.delivery import DeliverySummary, identities
+from heatwatch.stores.readings import ReadingStore
+from heatwatch.usecases.delivery import DeliverySummary, identities, stored_up_to
 from heatwatch.usecases.findings import findings, shown_detail
 from heatwatch.usecases.roles import Bell, Line, Role
 from ingest.broker import EmbeddedBroker
-from ingest.worker import IngestWorker
+from ingest.journal import Journal
+from ingest.worker import MB, IngestWorker
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +52,53 @@ def wall_clock() -> int:
 
 @contextmanager
 def open_records(settings: Settings) -> Iterator[Records]:
-    """Open the records, brought up to this version's tables."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    """Open the records, brought up to this version's tables.
+
+    Raises
+    ------
+    BadInput
+        If the data folder cannot be one.
+    """
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"cannot be the data folder: {error.strerror}", where=str(settings.data_dir)) from error
     records = Records(settings.records_url)
     try:
         records.migrate()
         yield records
     finally:
         records.close()
+
+
+def _check_store(settings: Settings, store: ReadingStore, records: Records) -> None:
+    """Refuse a store that has lost what the records say was stored in it."""
+    with records.read() as session:
+        stored = session.scalar(select(func.sum(ReadingCount.stored))) or 0
+    if stored and not store.count():
+        raise Damaged(
+            f"holds no reading, though {stored} were stored: restore it from the backup",
+            where=str(settings.readings_path),
+        )
+
+
+def _warn_of_other_journals(settings: Settings, records: Records) -> None:
+    """Say which journals of other workers hold messages that nobody stores."""
+    for folder in sorted({path.parent for path in settings.journal_dir.parent.glob("*/*.journal")}):
+        if folder.name != settings.worker and (waiting := _waiting(settings, folder, records)):
+            log.warning("journal %s: %s wait for a worker of the name %s", folder, waiting, folder.name)
+
+
+def _waiting(settings: Settings, folder: Path, records: Records) -> str:
+    """Say how much of a journal waits; nothing where all is stored, or its worker is at work."""
+    try:
+        with Journal(folder, limit_bytes=settings.journal_limit_mb * MB) as journal, records.read() as session:
+            waiting = journal.last_sequence - stored_up_to(session, folder.name)
+    except Unavailable:
+        return ""
+    except Damaged as error:
+        return f"what is left of its messages ({error})"
+    return f"{waiting} messages" if waiting > 0 else ""
 
 
 @dataclass
@@ -79,8 +123,9 @@ class Service:
         standard = read_standard(settings.rules) if settings.rules else default_standard()
         zone = time_zone(settings.timezone)
         self.records = stack.enter_context(open_records(settings))
-        self.store = EmbeddedReadings(settings.readings_path)
-        stack.callback(self.store.close)
+        self.store = stack.enter_context(closing(EmbeddedReadings(settings.readings_path)))
+        _check_store(settings, self.store, self.records)
+        _warn_of_other_journals(settings, self.records)
         self.broker = self._broker(stack)
         arrived, found, dispatched = Bell(), Bell(), Bell()
         clock = None if settings.clock is ClockKind.REPLAY else wall_clock

@@ -1,7 +1,8 @@
-"""The readings that a ticket rests on: those that violate the rule in force for their room at their time (R1-R4)."""
+"""The readings that a ticket rests on: valid ones that violate the rule in force for their room and time (R1-R4)."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from zoneinfo import ZoneInfo
@@ -16,19 +17,25 @@ _MINUTES_PER_HOUR = 60
 
 
 class Violations:
-    """Gives the violating readings of points, in time order; as kept, compared with their calibration."""
+    """Gives the violating readings of points, in time order; as kept, compared with their calibration.
+
+    As in judging, a reading counts that is a number, that its calibration leaves in the range of what can be, and
+    that no other value of its point and time contradicts (R8).
+    """
 
     def __init__(self, store: ReadingStore, standard: Standard, register: Register | None, zone: ZoneInfo) -> None:
         self._store, self._standard, self._register, self._zone = store, standard, register, zone
 
     def __call__(self, point_ids: Collection[str], start_ms: int, end_ms: int) -> list[tuple[str, int, float]]:
         """Return (point, time [ms], temperature [degC]) of what points measured too cold in `[start_ms, end_ms)`."""
-        found = {
-            (point, time_ms, temp_c)
-            for point, time_ms, temp_c in self._measured(point_ids, start_ms, end_ms)
-            if self._violates(point, time_ms, temp_c)
-        }
-        return sorted(found, key=lambda reading: (reading[1], reading[0], reading[2]))
+        told: defaultdict[tuple[int, str], set[float]] = defaultdict(set)
+        for point, time_ms, temp_c in self._measured(point_ids, start_ms, end_ms):
+            if math.isfinite(temp_c):
+                told[time_ms, point].add(temp_c)
+        found = [
+            (point, time_ms, values.pop()) for (time_ms, point), values in sorted(told.items()) if len(values) == 1
+        ]
+        return [reading for reading in found if self._violates(*reading)]
 
     def _measured(self, point_ids: Collection[str], start_ms: int, end_ms: int) -> Iterator[tuple[str, int, float]]:
         """Give what points measured, whatever device did it."""
@@ -44,8 +51,10 @@ class Violations:
 
     def _violates(self, point_id: str, time_ms: int, temp_c: float) -> bool:
         row = self._row(point_id, time_ms)
-        limit = None if row is None else self._limit(row, time_ms)
-        return row is not None and limit is not None and temp_c + row.offset_k < limit.minimum_c
+        if row is None or (limit := self._limit(row, time_ms)) is None:
+            return False
+        judging, true_c = self._standard.judging, temp_c + row.offset_k
+        return judging.range_low_c <= true_c <= judging.range_high_c and true_c < limit.minimum_c
 
     def _row(self, point_id: str, time_ms: int) -> PointRow | None:
         if self._register is None:

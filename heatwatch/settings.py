@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from sqlalchemy import URL
 
 from heatwatch.errors import BadInput
 
@@ -81,9 +82,9 @@ class Settings(BaseSettings):
             raise BadInput(str(error), where="heatwatch.toml") from error
 
     @property
-    def records_url(self) -> str:
+    def records_url(self) -> URL:
         """SQLAlchemy address of the records."""
-        return f"sqlite:///{self.data_dir / 'records.sqlite'}"
+        return URL.create("sqlite", database=str(self.data_dir / "records.sqlite"))
 
     @property
     def readings_path(self) -> Path:

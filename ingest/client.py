@@ -138,7 +138,7 @@ class Client:
             return
         try:
             self._mqtt.connect(self._host, self._port, KEEPALIVE_S)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # also a host that is no name: ValueError, UnicodeError
             raise Unavailable(self._peer, str(error)) from error
         deadline_s = time.monotonic() + ANSWER_S
         while not self._ready and not self._stopping.is_set():

@@ -23,13 +23,13 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from heatwatch.errors import Damaged, Unavailable
+from heatwatch.errors import BadInput, Damaged, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +82,8 @@ class Journal:
 
     Raises
     ------
+    BadInput
+        If the folder's path is that of a file.
     Unavailable
         If another process has the journal open, or the disk refuses.
     Damaged
@@ -94,7 +96,7 @@ class Journal:
         self.group_bytes = min(GROUP_BYTES, limit_bytes // 8)
         self._warned = False
         self._changed = threading.Condition()
-        with ExitStack() as opened:
+        with ExitStack() as opened, _refusals(folder):
             self._lock = opened.enter_context(_lock(folder))
             self._sizes = {_first(path): path.stat().st_size for path in folder.glob("*.journal")}
             self._segment = _Segment.open(folder, max(self._sizes)) if self._sizes else _Segment.create(folder, 1)
@@ -153,6 +155,8 @@ class Journal:
 
         Raises
         ------
+        Unavailable
+            If the disk refuses.
         Damaged
             If message `sequence` is missing, or does not read as it was written.
         """
@@ -161,7 +165,7 @@ class Journal:
             return []
         first, expected, offset = self._place(sequence)
         path, entries = _path(self._folder, first), list[Entry]()
-        with path.open("rb") as file:
+        with _refusals(path), path.open("rb") as file:
             for record in _records(file, _salt(file, path), offset):
                 if record.entry.sequence != expected:
                     break
@@ -177,12 +181,20 @@ class Journal:
         return entries
 
     def forget(self, sequence: int) -> None:
-        """Delete the segments that hold nothing after `sequence`; never the newest one."""
+        """Delete the segments that hold nothing after `sequence`; never the newest one.
+
+        Raises
+        ------
+        Unavailable
+            If the disk refuses; the same call may succeed later.
+        """
         with self._changed:
             past = [first for first, following in pairwise(sorted(self._sizes)) if following - 1 <= sequence]
         for first in past:
-            _path(self._folder, first).unlink()
-            _flush_folder(self._folder)
+            path = _path(self._folder, first)
+            with _refusals(path):
+                path.unlink(missing_ok=True)
+                _flush_folder(self._folder)
             with self._changed:
                 del self._sizes[first]
 
@@ -241,12 +253,11 @@ class _Segment:
     @classmethod
     def open(cls, folder: Path, first: int) -> _Segment:
         path = _path(folder, first)
-        file = path.open("r+b", buffering=0)
-        try:
-            return cls(path, file, _salt(file, path))
-        except Damaged:
-            file.close()
-            raise
+        with _refusals(path), ExitStack() as opened:
+            file = opened.enter_context(path.open("r+b", buffering=0))
+            segment = cls(path, file, _salt(file, path))
+            opened.pop_all()
+            return segment
 
     def recover(self) -> int:
         """Cut off what a crash left half written, and return the last sequence.
@@ -255,7 +266,7 @@ class _Segment:
         well is damage where a group follows it.
         """
         last, whole = self.first - 1, HEADER_BYTES
-        with self._path.open("rb") as file:
+        with _refusals(self._path), self._path.open("rb") as file:
             for record in _records(file, self._salt, HEADER_BYTES):
                 if record.entry.sequence != last + 1:
                     break
@@ -358,7 +369,10 @@ def _path(folder: Path, first: int) -> Path:
 
 
 def _first(path: Path) -> int:
-    return int(path.stem)
+    try:
+        return int(path.stem)
+    except ValueError as error:
+        raise Damaged("not named as a segment of a journal is", where=str(path)) from error
 
 
 def _flush_folder(folder: Path) -> None:
@@ -369,13 +383,28 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """Say what it means to the caller that the system refuses a segment or the folder."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Damaged("is missing", where=str(path)) from error
+    except OSError as error:
+        raise Unavailable(str(path), str(error)) from error
+
+
 def _lock(folder: Path) -> BinaryIO:
     """Hold the folder for this process, as long as the file returned is open."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / "lock").open("wb")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise Unavailable(str(folder), "another process has this journal open; stop it first") from error
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise BadInput("a file is where the journal's folder should be", where=str(folder)) from error
+    with ExitStack() as opened:
+        file = opened.enter_context((folder / "lock").open("wb"))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Unavailable(str(folder), "another process has this journal open; stop it first") from error
+        opened.pop_all()
     return file

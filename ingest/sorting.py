@@ -10,10 +10,13 @@ from operator import attrgetter
 import numpy as np
 from pydantic import ValidationError
 
+from heatwatch.domain.instants import DAY_MS
 from heatwatch.stores.readings import Int8, Outcome, ReadingBatch
 from heatwatch.usecases.delivery import Delivery, MessageTally, ReadingTally, Unusable
 from heatwatch.wire import CLOCK_TOPIC, Tick
 from ingest.decoders import (
+    FIRST_MS,
+    LAST_MS,
     Decoded,
     Decoders,
     NoReading,
@@ -29,6 +32,8 @@ from ingest.journal import Entry, Message
 
 TICKS = CLOCK_TOPIC.encode()
 WHOLE_MESSAGE = -1
+FURTHEST_MOVE_MS = 31 * DAY_MS
+"""No clock of a replay moves further than this at once [ms]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +144,13 @@ def _decode(delivery: Delivery, message: Message, decoders: Decoders, clock: Clo
 
 
 def _tick(payload: bytes, clock: Clock) -> Tick:
-    """Return a tick. The clock never goes back."""
+    """Return a tick. The clock never goes back, and no further than to a time that a reading may have."""
     try:
         tick = Tick.model_validate_json(payload)
     except ValidationError as error:
         raise Undecodable(f"no tick of a clock: {error.errors()[0]['msg']}") from error
+    if not FIRST_MS <= tick.now <= LAST_MS or not 0 <= tick.ahead_ms <= FURTHEST_MOVE_MS:
+        raise Undecodable("no tick of a clock: now or ahead_ms cannot be right")
     return tick if clock.now_ms is None else tick.model_copy(update={"now": max(tick.now, clock.now_ms)})
 
 

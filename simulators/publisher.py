@@ -193,11 +193,14 @@ class SteppedPublisher:
     def _tick(self, now_ms: int) -> bool:
         """Move the clock and wait for `serve`; False if the connection broke before it was seen to be done.
 
-        What is done after a break may have been done without the readings that the broker lost.
+        What is done after a break may have been done without the readings that the broker lost. The tick is repeated,
+        for `serve` reports only the last one: another publisher's may have hidden this one's.
         """
         tick = self._next_tick(now_ms)
         self._say(tick)
-        self._link.wait_for_serve(lambda: self._is_done(tick) or self._met != self._link.connections, tick)
+        self._link.wait_for_serve(
+            lambda: self._is_done(tick) or self._met != self._link.connections, tick, again=lambda: self._say(tick)
+        )
         return self._met == self._link.connections and self._is_done(tick)
 
     def _next_tick(self, now_ms: int) -> wire.Tick:

@@ -112,6 +112,10 @@ class Outage:
         before, after = sorted((self, other), key=lambda one: one.start_ms)
         return before.end_ms is None or after.start_ms <= before.end_ms
 
+    def covers(self, instant_ms: int) -> bool:
+        """Tell whether it was going on at `instant_ms`."""
+        return self.start_ms <= instant_ms and (self.end_ms is None or instant_ms <= self.end_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
@@ -135,6 +139,13 @@ class Ticket:
         """Return since when the heat is missing in a building [ms]; None where this ticket says nothing of it."""
         own = (one.start_ms for one in self.outages if one.building_id in ("", building_id))
         return min(own, default=None)
+
+    def awaits(self, outage: Outage) -> bool:
+        """Tell whether it is an emergency of the same place, left without its outage, that began during `outage`."""
+        if (self.kind, self.scope, self.building_id) != (TicketKind.HEAT_OUTAGE, outage.scope, outage.building_id):
+            return False
+        left = any(one.building_id == self.building_id for one in self.outages)
+        return not left and outage.covers(self.cause_start_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,12 +274,15 @@ def _place_outages(board: _Board, outages: Iterable[Outage]) -> None:
 
 
 def _same_stop(board: _Board, outage: Outage) -> Ticket | None:
-    """Return the ticket of an outage at the same time, of the station or else of the same building."""
+    """Return the ticket of an outage at the same time, of the station or else of the same building.
+
+    Else one of the same place whose own outages were all withdrawn, where the stop that it was opened for is this one.
+    """
     for ticket in (*board.emergencies(Scope.STATION), *board.emergencies(outage.scope)):
         places = ("", outage.building_id) if ticket.scope is outage.scope else ("",)
         if any(one.building_id in places and one.meets(outage) for one in ticket.outages):
             return ticket
-    return None
+    return next((one for one in board.emergencies(outage.scope) if one.awaits(outage)), None)
 
 
 def _gather_in_station(board: _Board) -> None:

@@ -17,9 +17,10 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -37,7 +38,7 @@ class Records:
     Safe to use from several threads. A `write()` block is short and never holds another one.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         self.url = url
         self.engine = _engine(url)
         self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else None
@@ -126,6 +127,8 @@ def _named_errors() -> Iterator[None]:
         if named is None:
             raise
         raise named from error
+    except PoolTimeoutError as error:
+        raise Unavailable("records", str(error)) from error
 
 
 def _named(error: DBAPIError) -> HeatwatchError | None:
@@ -137,7 +140,7 @@ def _named(error: DBAPIError) -> HeatwatchError | None:
     return Unavailable("records", str(error.orig)) if no_answer else None
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str | URL) -> Engine:
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)

@@ -61,7 +61,7 @@ class EmbeddedReadings:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writing, self._reopening = threading.Lock(), threading.Lock()
-        self._connection = _open(path)
+        self._connection, self._closed = _open(path), False
 
     def write(self, batch: ReadingBatch) -> Int8:
         """Keep a batch durably and return an `Outcome` a row; all of it is kept or none.
@@ -110,7 +110,9 @@ class EmbeddedReadings:
 
     def close(self) -> None:
         """Release the file; what was written stays."""
-        self._connection.close()
+        with self._reopening:
+            self._closed = True
+            self._connection.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -122,16 +124,23 @@ class EmbeddedReadings:
                 yield cursor
                 cursor.commit()
         except duckdb.Error as error:
-            if isinstance(error, duckdb.FatalException):
+            if isinstance(error, duckdb.FatalException | duckdb.ConnectionException):
                 self._reopen(connection)
             raise Unavailable(str(self._path), str(error)) from error
 
     def _reopen(self, broken: duckdb.DuckDBPyConnection) -> None:
-        """Open the file again: after a fatal error, as from a full disk, DuckDB refuses everything until then."""
+        """Open the file again: after a fatal error, as from a full disk, DuckDB refuses everything until then.
+
+        Where that is refused too, the next transaction finds the connection closed and tries again.
+        """
         with self._reopening:
-            if self._connection is broken:
-                broken.close()
+            if self._connection is not broken or self._closed:
+                return
+            broken.close()
+            try:
                 self._connection = _open(self._path)
+            except (Damaged, OSError) as error:
+                raise Unavailable(str(self._path), f"cannot be opened again: {error}") from error
 
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:

@@ -298,6 +298,26 @@ def test_evidence_is_what_violated_up_to_the_confirmation(records: Records) -> N
     assert told.ticket.evidence == [["p1", T0 + minute * MINUTE_MS, 17.0] for minute in range(0, 48, 2)]
 
 
+def test_evidence_is_no_reading_that_is_not_valid(records: Records) -> None:
+    """No number, out of range once calibrated, or contradicted by another value at its time."""
+    cold = [("p1", T0 + minute * MINUTE_MS, temp_c) for minute, temp_c in enumerate([17.0, -31.0, -40.0, -np.inf])]
+    shelf = Shelf(*cold, ("p1", T0 + 5 * MINUTE_MS, 15.0), ("d1", T0 + 5 * MINUTE_MS, 14.0))
+    shelf.rows += [("p1", T0 + 6 * MINUTE_MS, 15.0), ("d1", T0 + 6 * MINUTE_MS, 15.0)]
+    shelf.rows += [("p1", T0 + 7 * MINUTE_MS, 15.0), ("p1", T0 + 7 * MINUTE_MS, np.nan)]
+    office = Office(records, shelf)
+    office.register("p1", device_id="d1", offset_k=2.0)
+    office.judge(spell("p1", 0))
+    told = [((time_ms - T0) // MINUTE_MS, temp_c) for _, time_ms, temp_c in office.stories()[0].ticket.evidence]
+    assert told == [(1, -31.0), (6, 15.0), (7, 15.0)]
+
+
+def test_a_stop_withdrawn_and_found_again_is_the_same_emergency(office: Office) -> None:
+    office.judge(stop(2), at_h=3).judge(gone=[stop(2)], at_h=4).judge(stop(1), at_h=5)
+    (told,) = office.stories()
+    assert {row.id for row in told.findings} == {1, 2}
+    assert told.ticket.cause_start_ms == _at(1)
+
+
 def test_evidence_of_a_group_is_of_all_its_rooms(records: Records) -> None:
     rows = [(f"p{number}", T0 + number, 15.0 + number / 10) for number in range(1, 5)]
     office = Office(records, Shelf(*rows))

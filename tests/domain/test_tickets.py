@@ -207,6 +207,14 @@ class TestOutages:
         desk = Desk().show(stop(1, 0)).show(spell(2, 5), withdraw=[1])
         assert desk.picture() == [(STOP, Scope.BUILDING, "b1", [1]), (LOW, Scope.ROOM, "b1", [2])]
 
+    def test_withdrawn_and_found_again_is_the_same_emergency(self) -> None:
+        desk = Desk().show(stop(1, 5)).show(withdraw=[1]).show(stop(2, 4)).show(stop(3, 5), withdraw=[2])
+        assert desk.picture() == [(STOP, Scope.BUILDING, "b1", [1, 2, 3])]
+
+    def test_withdrawn_leaves_no_place_for_one_at_another_time_or_elsewhere(self) -> None:
+        desk = Desk().show(stop(1, 5)).show(withdraw=[1]).show(stop(2, 1, 4), stop(3, 6), stop(4, 5, building="b2"))
+        assert [found for _, _, _, found in desk.picture()] == [[1], [2], [4], [3]]
+
 
 class TestStations:
     """An outage of a station is one emergency, whatever its buildings say."""
@@ -227,6 +235,11 @@ class TestStations:
     def test_takes_cold_rooms_of_every_building(self) -> None:
         desk = Desk().show(stop(1, 0, building="")).show(spell(2, 3), spell(3, 3, building="b2"))
         assert desk.picture() == [(STOP, Scope.STATION, "", [1, 2, 3])]
+
+    def test_withdrawn_and_found_again_is_the_same_emergency(self) -> None:
+        """Also where an outage of one of its buildings is left on the ticket."""
+        desk = Desk().show(stop(1, 0), stop(3, 1, building="")).show(withdraw=[3]).show(stop(4, 1, building=""))
+        assert desk.picture() == [(STOP, Scope.STATION, "", [1, 3, 4])]
 
     def test_began_for_a_building_when_the_buildings_own_did(self) -> None:
         """A room that turned cold with its building's outage, before the station's, belongs to it."""

@@ -114,6 +114,14 @@ class TestPoints:
         with pytest.raises(BadInput, match=rf"row 1 \(line 2\): {field}"):
             read_points(file)
 
+    @pytest.mark.parametrize("span", ["valid", "suspended"])
+    def test_what_ends_before_it_begins_is_refused(self, tmp_path: Path, span: str) -> None:
+        file = tmp_path / "points.csv"
+        fields = f"point_id,building_id,station_id,room_class,{span}_from,{span}_to"
+        file.write_text(f"{fields}\np,b,s,apartment,2026-02-01T00:00:00Z,2026-01-01T00:00:00Z\n")
+        with pytest.raises(BadInput, match=f"point p: {span}_to is"):
+            read_points(file)
+
     def test_two_points_cannot_have_one_device_at_once(self, tmp_path: Path) -> None:
         file = tmp_path / "points.csv"
         file.write_text("point_id,building_id,station_id,room_class,device_id\np,b,s,apartment,d\nq,b,s,apartment,d\n")

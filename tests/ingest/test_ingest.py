@@ -243,6 +243,21 @@ def test_the_broker_goes_and_comes_and_ingest_takes_up_again(
     assert "connection lost; next attempt in 0." in caplog.text
 
 
+@pytest.mark.parametrize("host", [f"{'long' * 20}.example", ""])
+def test_a_host_that_is_no_name_is_awaited_like_a_broker_that_is_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, host: str
+) -> None:
+    with Journal(tmp_path, limit_bytes=1 << 20) as journal:
+        client = Client(host, 1883, "w", journal, lambda: 0)
+        taking = threading.Thread(target=client.run)
+        taking.start()
+        wait_for(lambda: "next attempt in" in caplog.text or not taking.is_alive())
+        assert taking.is_alive()
+        client.stop()
+        taking.join(5)
+        client.close()
+
+
 def test_a_broker_that_forgot_the_session_is_not_passed_over_in_silence(
     tmp_path: Path, mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heatwatch.errors import Damaged, Unavailable
+from heatwatch.errors import BadInput, Damaged, Unavailable
 from ingest.journal import Entry, Journal, Message
 
 MANY = 1 << 30
@@ -249,6 +251,57 @@ def test_a_disk_that_refuses_leaves_it_as_it_was(tmp_path: Path) -> None:
         assert newest(tmp_path).stat().st_size == size
         assert journal.append([message(2)]) == 2
         assert numbers(everything(journal)) == [1, 2]
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """Let this process open no file during the block."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_process_that_may_open_no_more_files_is_told_to_try_again(tmp_path: Path) -> None:
+    with Journal(tmp_path, limit_bytes=MANY, segment_bytes=200) as journal:
+        for n in range(1, 21):
+            journal.append([message(n)])
+        with no_more_files():
+            for refused in (
+                lambda: journal.read_from(1, 9),
+                lambda: journal.forget(20),
+                lambda: journal.append([message(21, size=200)]) and journal.append([message(22)]),
+                lambda: Journal(tmp_path / "other", limit_bytes=MANY),
+            ):
+                with pytest.raises(Unavailable, match="Too many open files"):
+                    refused()
+        after = journal.last_sequence
+        assert journal.append([message(after + 1)]) == after + 1
+        journal.forget(after)
+        assert numbers(everything(journal, after + 1)) == [after + 1]
+
+
+def test_a_segment_that_was_taken_away_is_damage(tmp_path: Path) -> None:
+    with Journal(tmp_path, limit_bytes=MANY) as journal:
+        journal.append([message(1)])
+        newest(tmp_path).unlink()
+        with pytest.raises(Damaged, match="is missing"):
+            journal.read_from(1, 1)
+
+
+def test_a_file_that_is_named_as_no_segment_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "copy.journal").write_bytes(b"")
+    with pytest.raises(Damaged, match="not named as a segment"):
+        Journal(tmp_path, limit_bytes=MANY)
+
+
+@pytest.mark.parametrize("below", [".", "below"])
+def test_a_file_where_its_folder_should_be_is_bad_input(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="a file is where"):
+        Journal(tmp_path / "file" / below, limit_bytes=MANY)
 
 
 def test_it_warns_at_nine_tenths_and_is_full_before_its_bound(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heatwatch.usecases.delivery import commit_delivery, readings_by_source
-from heatwatch.wire import Tick, gateway_topic
+from heatwatch.wire import CLOCK_TOPIC, Tick, gateway_topic
 from ingest.decoders import Decoders
 from ingest.journal import Entry, Message
 from ingest.sorting import Clock, sort
@@ -99,6 +99,18 @@ def totals_of(place: Station, messages: list[Message], data: st.DataObject, *, c
 
 def _owned(payload: bytes, worker: str) -> bytes:
     return payload.replace(b'"d1"', f'"{worker}-1"'.encode()).replace(b'"d2"', f'"{worker}-2"'.encode())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"now": 10**30}, {"now": 10**17}, {"now": -(10**17)}, {"now": 0}, {"ahead_ms": -1}, {"ahead_ms": 10**17}],
+)
+def test_a_tick_that_cannot_be_right_is_quarantined_and_moves_no_clock(wrong: dict[str, int]) -> None:
+    clock = Clock(replayed=True, now_ms=NOW, ahead_limit_ms=600_000)
+    payload = json.dumps({"run": "r", "step": 1, "now": NOW, **wrong}).encode()
+    delivery = sort([Entry(1, Message(CLOCK_TOPIC.encode(), payload, NOW))], "w", DECODERS, clock).delivery
+    assert delivery.tick is None
+    assert [(one.payload, "tick" in one.reason) for one in delivery.unusable] == [(payload, True)]
 
 
 def test_in_a_replay_a_reading_may_be_ahead_by_the_clock_s_next_move_and_the_limit_and_no_more() -> None:

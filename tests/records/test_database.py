@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from heatwatch.records import database
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
 from heatwatch.records.schema import Base, JournalPosition
+from heatwatch.settings import Settings
 
 
 def _in_threads(number: int, work: Callable[[], None]) -> list[BaseException]:
@@ -218,6 +220,26 @@ class TestSqlite:
         with pytest.raises(Damaged, match="not a database"):
             records.ping()
         records.close()
+
+    def test_readers_that_hold_every_connection_too_long_are_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        records = Records(f"sqlite:///{tmp_path / 'r.sqlite'}")
+        monkeypatch.setattr(records.engine.pool, "_timeout", 0.05)
+        with ExitStack() as held:
+            for _ in range(15):
+                held.enter_context(records.read()).connection()
+            with pytest.raises(Unavailable, match="QueuePool limit"):
+                records.ping()
+        records.close()
+
+    @pytest.mark.parametrize("name", ["a?b=c", "a#b", "a%20b", "a b@c:d"])
+    def test_its_folder_may_have_any_name(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).mkdir()
+        records = Records(Settings(data_dir=tmp_path / name).records_url)
+        records.migrate()
+        records.close()
+        assert (tmp_path / name / "records.sqlite").is_file()
 
     def test_a_writer_inside_a_writer_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """One thread that would wait for itself is told so."""

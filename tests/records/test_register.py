@@ -46,7 +46,7 @@ rows = st.builds(
     offset_k=st.floats(-5, 5),
     room_id=words,
     heating_hours=st.none() | st.lists(st.tuples(minutes, minutes), max_size=3).map(tuple),
-)
+).filter(lambda row: not row.suspended_from or not row.suspended_to or row.suspended_from <= row.suspended_to)
 
 
 @pytest.fixture(scope="module")

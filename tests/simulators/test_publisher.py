@@ -223,6 +223,17 @@ def test_the_next_step_waits_until_the_last_one_is_done(serve: FakeServe, broker
     assert [json.loads(payload)["ts"] for _, payload in serve.readings] == MINUTES[:50].tolist()
 
 
+def test_a_report_that_another_publisher_s_has_hidden_is_asked_for_again(serve: FakeServe, broker: AnyBroker) -> None:
+    with SteppedPublisher(HOST, broker.port, run="r", timeout_s=10) as publisher:
+        playing = in_background(lambda: replay(readings(*range(50)), None, publisher))
+        wait_for(lambda: len(serve.ticks) > 5)
+        serve.answers.clear()
+        time.sleep(0.3)
+        serve.answers.set()
+        playing.join(10)
+    assert [json.loads(payload)["ts"] for _, payload in serve.readings] == MINUTES[:50].tolist()
+
+
 def test_a_serve_that_was_killed_finds_the_step_waiting(serve: FakeServe, broker: AnyBroker) -> None:
     with SteppedPublisher(HOST, broker.port, run="r", timeout_s=20) as publisher:
         playing = in_background(lambda: replay(readings(*range(300)), None, publisher))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
 from heatwatch.errors import Damaged, Unavailable
+from heatwatch.stores import embedded
 from heatwatch.stores.embedded import EmbeddedReadings
 from heatwatch.stores.readings import Outcome, ReadingBatch
 
@@ -90,8 +93,32 @@ def test_a_file_that_is_no_database_is_damaged_and_left_alone(tmp_path: Path) ->
 def test_closed_it_does_not_answer(tmp_path: Path) -> None:
     store = EmbeddedReadings(tmp_path / "readings.duckdb")
     store.close()
-    with pytest.raises(Unavailable):
-        store.ping()
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            store.ping()
+
+
+def test_a_connection_that_was_lost_is_opened_again_as_soon_as_that_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(EmbeddedReadings(tmp_path / "readings.duckdb")) as store:
+        store.write(some(0))
+        store._connection.close()  # as DuckDB does when the disk refuses it the file
+        for refusal in (Damaged("out of memory", where="file"), OSError("too many open files")):
+            with monkeypatch.context() as refused:
+                refused.setattr(embedded, "_open", _refuse(refusal))
+                with pytest.raises(Unavailable, match="cannot be opened again"):
+                    store.count()
+        with pytest.raises(Unavailable):
+            store.count()
+        assert store.count() == 50
+
+
+def _refuse(error: Exception) -> Callable[[Path], NoReturn]:
+    def refuse(_: Path) -> NoReturn:
+        raise error
+
+    return refuse
 
 
 def test_a_full_disk_keeps_nothing_of_the_batch_and_all_of_it_once_there_is_room(tmp_path: Path) -> None:
