@@ -28,11 +28,12 @@ from heatwatch.records.database import Records
 from heatwatch.records.progress import progress
 from heatwatch.records.schema import Arrival, FindingRow, ReadingCount
 from heatwatch.stores.embedded import EmbeddedReadings
-from heatwatch.stores.readings import ReadingBatch, ReadingColumns
+from heatwatch.stores.readings import ReadingColumns
 from heatwatch.usecases.findings import findings, shown_detail
 from heatwatch.usecases.register import import_register
 from heatwatch.usecases.roles import Bell
 from tests.peers import wait_for
+from tests.shelf import batch_of
 
 START = 1_768_176_000_000
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -63,22 +64,8 @@ class Bench:
         """Store rows and put them on the feed, as ingest does."""
         if not rows:
             return
-        sequence, number = next(self._sequence), len(rows)
-        nothing = np.full(number, np.nan)
-        source, time_ms, temp_c = zip(*rows, strict=True)
-        batch = ReadingBatch(
-            source=source,
-            time_ms=np.array(time_ms, np.int64),
-            temp_c=np.array(temp_c, np.float64),
-            humidity_pct=nothing,
-            battery=nothing,
-            rssi_dbm=nothing,
-            flags=[""] * number,
-            arrived_ms=np.array(time_ms, np.int64),
-            worker="w",
-            sequence=np.full(number, sequence, np.int64),
-            position=np.arange(number, dtype=np.int32),
-        )
+        sequence = next(self._sequence)
+        batch = batch_of(rows, sequence)
         kept = [row for row, outcome in zip(rows, self.store.write(batch).tolist(), strict=True) if outcome != 1]
         touched = [
             [name, min(t for s, t, _ in kept if s == name), max(t for s, t, _ in kept if s == name), 1]

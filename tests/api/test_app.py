@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 from fastapi import FastAPI
 from hypothesis import given
@@ -24,53 +23,18 @@ from heatwatch.domain.findings import Finding, FindingKind, SubjectKind
 from heatwatch.domain.instants import HOUR_MS, iso
 from heatwatch.domain.register import PointRow
 from heatwatch.domain.temperature import ClockRule, Judging, RoomClass, Standard, Version
-from heatwatch.errors import BadInput, Unavailable
+from heatwatch.errors import BadInput
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance
 from heatwatch.records.schema import Arrival, JournalPosition, Quarantine
-from heatwatch.stores.readings import Int8, ReadingBatch, ReadingColumns
 from heatwatch.usecases.findings import changed_since, record_findings
 from heatwatch.usecases.register import import_register
 from heatwatch.usecases.tickets import Dispatch, dispatch
+from tests.shelf import Shelf
 
 T0 = 1764028800000
 DAY = datetime(2025, 11, 25, tzinfo=UTC)
 Get = Callable[..., httpx.Response]
-
-
-class Shelf:
-    """A reading store in memory; `rows` are (source, time [ms], temperature [degC])."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[str, int, float]] = []
-        self.answers = True
-
-    def write(self, batch: ReadingBatch) -> Int8:
-        raise NotImplementedError
-
-    def read(
-        self, sources: Sequence[str] | None = None, start_ms: int | None = None, end_ms: int | None = None
-    ) -> ReadingColumns:
-        self.ping()
-        first, last = start_ms or 0, end_ms or 2**62
-        held = sorted(row for row in self.rows if row[0] in (sources or ()) and first <= row[1] < last)
-        names = sorted({row[0] for row in held})
-        return ReadingColumns(
-            names,
-            np.array([names.index(row[0]) for row in held], dtype=np.int32),
-            np.array([row[1] for row in held], dtype=np.int64),
-            np.array([row[2] for row in held], dtype=np.float64),
-        )
-
-    def count(self) -> int:
-        return len(self.rows)
-
-    def ping(self) -> None:
-        if not self.answers:
-            raise Unavailable("store", "away")
-
-    def close(self) -> None:
-        """Close nothing."""
 
 
 @pytest.fixture
@@ -197,7 +161,7 @@ class TestReadings:
     def test_are_of_the_points_own_devices(self, get: Get, records: Records, shelf: Shelf) -> None:
         """A device that has moved measures elsewhere."""
         _register(records, _point("p1", device_id="d1", valid_to=DAY), _point("p2", device_id="d1", valid_from=DAY))
-        shelf.rows += [("d1", T0 - 1, 19.0), ("d1", T0, 20.0), ("p1", T0 + 5, 21.0)]
+        shelf.keep(*[("d1", T0 - 1, 19.0), ("d1", T0, 20.0), ("p1", T0 + 5, 21.0)])
         assert get("/readings", point_id="p1").json()["items"] == [
             {"time": iso(T0 - 1), "source": "d1", "temperature_c": 19.0},
             {"time": iso(T0 + 5), "source": "p1", "temperature_c": 21.0},
@@ -205,18 +169,18 @@ class TestReadings:
         assert [row["temperature_c"] for row in get("/readings", point_id="p2").json()["items"]] == [20.0]
 
     def test_are_bounded_by_instants(self, get: Get, shelf: Shelf) -> None:
-        shelf.rows += [("p1", T0 + number * HOUR_MS, float(number)) for number in range(5)]
+        shelf.keep(*[("p1", T0 + number * HOUR_MS, float(number)) for number in range(5)])
         told = get("/readings", **{"point_id": "p1", "from": iso(T0 + HOUR_MS), "to": "2025-11-25T11:00:00+08:00"})
         assert [row["temperature_c"] for row in told.json()["items"]] == [1.0, 2.0]
 
     def test_come_in_parts(self, get: Get, shelf: Shelf) -> None:
-        shelf.rows += [("p1", T0 + number, float(number)) for number in range(5)]
+        shelf.keep(*[("p1", T0 + number, float(number)) for number in range(5)])
         told = get("/readings", point_id="p1", limit=2, offset=3).json()
         assert [row["temperature_c"] for row in told["items"]] == [3.0, 4.0]
         assert told["total"] == 5
 
     def test_without_a_number_are_shown_without_one(self, get: Get, shelf: Shelf) -> None:
-        shelf.rows += [("p1", T0, float("nan"))]
+        shelf.keep(*[("p1", T0, float("nan"))])
         assert get("/readings", point_id="p1").json()["items"][0]["temperature_c"] is None
 
     def test_of_an_unknown_point_are_not_found(self, get: Get, records: Records) -> None:

@@ -23,11 +23,11 @@ from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
 from heatwatch.records.schema import TicketEvent, TicketFinding, TicketRow
-from heatwatch.stores.readings import Int8, ReadingBatch, ReadingColumns
 from heatwatch.usecases.findings import record_findings
 from heatwatch.usecases.register import import_register
 from heatwatch.usecases.roles import Bell
 from heatwatch.usecases.tickets import Story, count_tickets, story, tickets
+from tests.shelf import Shelf
 
 T0 = 1764028800000  # 2025-11-25 00:00 UTC, 08:00 in Shanghai
 CLOCKS = {
@@ -47,40 +47,6 @@ CLOCKS = {
 }
 HOURS = (Hours(360, 1260, 18.0, rule="R1"), Hours(1260, 360, 16.0, rule="R2"))
 STANDARD = Standard((Version(None, {RoomClass.APARTMENT: ClassRules(HOURS, 18.0)}, clocks=CLOCKS),), Judging())
-
-
-class Shelf:
-    """A reading store in memory; `rows` are (source, time [ms], temperature [degC])."""
-
-    def __init__(self, *rows: tuple[str, int, float]) -> None:
-        self.rows, self.answers = list(rows), True
-
-    def write(self, batch: ReadingBatch) -> Int8:
-        raise NotImplementedError
-
-    def read(
-        self, sources: Sequence[str] | None = None, start_ms: int | None = None, end_ms: int | None = None
-    ) -> ReadingColumns:
-        self.ping()
-        first, last = start_ms or 0, end_ms or 2**62
-        held = sorted(row for row in self.rows if row[0] in (sources or ()) and first <= row[1] < last)
-        names = sorted({row[0] for row in held})
-        return ReadingColumns(
-            names,
-            np.array([names.index(row[0]) for row in held], dtype=np.int32),
-            np.array([row[1] for row in held], dtype=np.int64),
-            np.array([row[2] for row in held], dtype=np.float64),
-        )
-
-    def count(self) -> int:
-        return len(self.rows)
-
-    def ping(self) -> None:
-        if not self.answers:
-            raise Unavailable("store", "away")
-
-    def close(self) -> None:
-        """Close nothing."""
 
 
 def spell(point: str, start_h: float, end_h: float | None = None, confirmed_h: float | None = None) -> Finding:
@@ -289,7 +255,7 @@ def test_evidence_is_what_violated_up_to_the_confirmation(records: Records) -> N
     night = (22 - 8) * HOUR_MS
     cold = [("d1", T0 + minute * MINUTE_MS, 17.0) for minute in range(0, 60, 2)]
     shelf = Shelf(*cold, ("p1", T0 + MINUTE_MS, 17.9), ("d2", T0, 5.0), ("d1", T0 + MINUTE_MS, 18.0))
-    shelf.rows += [("d1", T0 - HOUR_MS, 10.0), ("d1", T0 + 2 * HOUR_MS, 10.0), ("d1", T0 + night, 17.0)]
+    shelf.keep(*[("d1", T0 - HOUR_MS, 10.0), ("d1", T0 + 2 * HOUR_MS, 10.0), ("d1", T0 + night, 17.0)])
     office = Office(records, shelf)
     office.register("p1", device_id="d1", offset_k=0.5)
     office.judge(spell("p1", 0))
@@ -302,8 +268,8 @@ def test_evidence_is_no_reading_that_is_not_valid(records: Records) -> None:
     """No number, out of range once calibrated, or contradicted by another value at its time."""
     cold = [("p1", T0 + minute * MINUTE_MS, temp_c) for minute, temp_c in enumerate([17.0, -31.0, -40.0, -np.inf])]
     shelf = Shelf(*cold, ("p1", T0 + 5 * MINUTE_MS, 15.0), ("d1", T0 + 5 * MINUTE_MS, 14.0))
-    shelf.rows += [("p1", T0 + 6 * MINUTE_MS, 15.0), ("d1", T0 + 6 * MINUTE_MS, 15.0)]
-    shelf.rows += [("p1", T0 + 7 * MINUTE_MS, 15.0), ("p1", T0 + 7 * MINUTE_MS, np.nan)]
+    shelf.keep(*[("p1", T0 + 6 * MINUTE_MS, 15.0), ("d1", T0 + 6 * MINUTE_MS, 15.0)])
+    shelf.keep(*[("p1", T0 + 7 * MINUTE_MS, 15.0), ("p1", T0 + 7 * MINUTE_MS, np.nan)])
     office = Office(records, shelf)
     office.register("p1", device_id="d1", offset_k=2.0)
     office.judge(spell("p1", 0))
