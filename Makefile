@@ -2,7 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
-RUNTIME_ARGS ?=
 
 .PHONY: setup demo test check lock clean
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,10 @@ class Ended:
     def nothing(cls) -> Ended:
         """Return four empty tables."""
         return cls(*(np.zeros(0, dtype) for dtype in (machine.SPELL, machine.SILENCE_ROW, machine.FAULT, heat.OUTAGE)))
+
+    def with_outages(self, outages: Records) -> Ended:
+        """Return these and more heat outages."""
+        return replace(self, outages=np.concatenate((self.outages, outages)))
 
     def and_also(self, other: Ended) -> Ended:
         """Return both, `other` after these."""

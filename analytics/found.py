@@ -91,7 +91,7 @@ def _silent(timeline: Timeline, points: Spans, as_of_ms: int) -> Records:
         service, row = silence.service_spans(timeline, as_of_ms)
         buildings = silence.together(points, service, rows.building[row].astype(np.int64), as_of_ms)
         stations = silence.together(points, service, rows.station[row].astype(np.int64), as_of_ms)
-    home = buildings.of(_station_of_buildings(timeline)[buildings.subject])
+    home = buildings.of(timeline.station_of_building[buildings.subject])
     in_building = np.where(silence.overlapping(by_building, buildings), by_building.subject, _NOTHING)
     in_station = np.where(silence.overlapping(by_station, stations), by_station.subject, _NOTHING)
     home_in_station = np.where(silence.overlapping(home, stations), home.subject, _NOTHING)
@@ -119,19 +119,13 @@ def _put_spans(table: Records, kind: int, spans: Spans) -> None:
     table["end"] = np.where(spans.open, NEVER, spans.end)
 
 
-def _station_of_buildings(timeline: Timeline) -> Int64:
-    station = np.zeros(len(timeline.buildings), dtype=np.int64)
-    station[timeline.rows.building] = timeline.rows.station
-    return station
-
-
 def _unheated(timeline: Timeline, outages: Records, as_of_ms: int) -> Records:
     until = np.where(outages["open"], as_of_ms, outages["end"])
     buildings = Spans(outages["building"].astype(np.int64), outages["start"], until, outages["open"])
     by_building = np.zeros(len(outages), UNHEATED)
     _put_spans(by_building, _BUILDING, buildings)
     by_building["confidence"], by_building["points"] = outages["confidence"], outages["points"]
-    home = _station_of_buildings(timeline)
+    home = timeline.station_of_building
     stations = _stations_without_heat(home, buildings, as_of_ms)
     by_station = np.zeros(len(stations), UNHEATED)
     _put_spans(by_station, _STATION, stations)
@@ -374,7 +368,7 @@ def _outage(timeline: Timeline, kind: FindingKind, row: Any) -> Finding:
     if subject is SubjectKind.POINT:
         building, station = _home(timeline, code, int(row["start"]))
     elif subject is SubjectKind.BUILDING:
-        building, station = timeline.buildings[code], timeline.stations[_station_of_buildings(timeline)[code]]
+        building, station = timeline.buildings[code], timeline.stations[timeline.station_of_building[code]]
     else:
         building, station = "", timeline.stations[code]
     detail: dict[str, Any]

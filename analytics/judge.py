@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analytics import heat, machine
-from analytics.carry import Ended, carry_buildings, carry_points
+from analytics.carry import carry_buildings, carry_points
 from analytics.found import found_at, frames_of
 from analytics.machine import Records
 from analytics.rows import PointRows, by_point
@@ -130,8 +130,7 @@ def _judge_rows(timeline: Timeline, rows: PointRows, unlisted: int, last_ms: int
     rooms, buildings = heat.fresh_rooms(timeline, heat.heat_numbers(timeline))
     every = np.arange(len(buildings))
     outages = carry_buildings(timeline, rooms, buildings, every, rows.first, rows.time_ms, judged, as_of_ms)
-    ended = Ended(ended.spells, ended.silences, ended.faults, outages)
-    found = found_at(timeline, state, ended, buildings, as_of_ms)
+    found = found_at(timeline, state, ended.with_outages(outages), buildings, as_of_ms)
     return Findings(as_of_ms, frames_of(timeline, found), summary_of(timeline, state, counts, unlisted))
 
 

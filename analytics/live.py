@@ -168,9 +168,7 @@ class LiveJudge:
         outages = carry_buildings(
             self.timeline, rooms, buildings, every, rows.first, rows.time_ms, rows.temp_c, as_of_ms
         )
-        nothing = Ended.nothing()
-        ended = self._ended.and_also(Ended(nothing.spells, nothing.silences, nothing.faults, outages))
-        return found_at(self.timeline, self._state, ended, buildings, as_of_ms)
+        return found_at(self.timeline, self._state, self._ended.with_outages(outages), buildings, as_of_ms)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -189,8 +187,7 @@ class LiveJudge:
         outages = carry_buildings(
             self.timeline, self._rooms, self._buildings, buildings, rows.first, rows.time_ms, rows.temp_c, until_ms
         )
-        nothing = Ended.nothing()
-        self._ended = self._ended.and_also(Ended(nothing.spells, nothing.silences, nothing.faults, outages))
+        self._ended = self._ended.with_outages(outages)
 
     def _prune(self) -> None:
         kept = self._tail[1] > self._settled

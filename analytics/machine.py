@@ -16,6 +16,7 @@ from analytics.compiled import compiled
 from analytics.timeline import OUT, SERVICE, Timeline
 from heatwatch.domain.instants import HOUR_MS, MINUTE_MS
 from heatwatch.domain.register import FAR_PAST_MS
+from heatwatch.domain.temperature import MINUTES_PER_WEEK
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
@@ -23,7 +24,6 @@ Records = NDArray[np.void]
 
 NEVER = FAR_PAST_MS
 
-_MINUTES_PER_WEEK = 7 * 24 * 60
 _MONDAY = 3 * 24 * 60
 """1970-01-01 was a Thursday: minutes from the Monday before it."""
 _SMALL_GROUP = 8
@@ -211,8 +211,8 @@ def fresh_counts(timeline: Timeline) -> Int64:
 
 
 @compiled
-def end_of_spell(state: Any, until: int) -> tuple[int, int]:
-    """Why a spell that stands at its last judged reading is over by `until` [ms] (`RUNNING` if not), and since when."""
+def end_of_spell(state: Any, until: int) -> int:
+    """Why a spell that stands at its last judged reading is over by `until` [ms]; `RUNNING` if it is not."""
     reason, when = RUNNING, until
     silent_from = state.judged + state.judged_break
     if silent_from <= when:
@@ -220,8 +220,8 @@ def end_of_spell(state: Any, until: int) -> tuple[int, int]:
     if state.judged_service_end <= when:
         reason, when = SUSPENDED, state.judged_service_end
     if state.judged_season_end <= when:
-        reason, when = SEASON, state.judged_season_end
-    return reason, when
+        reason = SEASON
+    return reason
 
 
 @compiled
@@ -449,7 +449,7 @@ def judge_points(
             judged[here] = temp_c
             while zone + 1 < len(tables.zone_start) and tables.zone_start[zone + 1] <= at:
                 zone += 1
-            minute = ((at + tables.zone_offset[zone]) // MINUTE_MS + _MONDAY) % _MINUTES_PER_WEEK
+            minute = ((at + tables.zone_offset[zone]) // MINUTE_MS + _MONDAY) % MINUTES_PER_WEEK
             version, schedule = tables.epoch_version[epoch], tables.row_schedule[row]
             minimum_c = tables.minimum_c[version, schedule, minute]
             target_c = tables.target_c[version, schedule, minute]
@@ -461,7 +461,7 @@ def judge_points(
                 counts[point, _BELOW_TARGET] += 1
 
             if s.cold:
-                reason, _ = end_of_spell(s, at)
+                reason = end_of_spell(s, at)
                 if reason != RUNNING:
                     _put_spell(spells, filled[0], point, s, reason, s.judged)
                     filled[0] += 1
@@ -500,7 +500,7 @@ def unfinished(state: Records, as_of: int, spells: Records, faults: Records) -> 
     for point in range(len(state)):
         s = state[point]
         if s.cold:
-            reason, _ = end_of_spell(s, as_of)
+            reason = end_of_spell(s, as_of)
             _put_spell(spells, cold, point, s, reason, NEVER if reason == RUNNING else s.judged)
             cold += 1
         if s.fault:

@@ -119,6 +119,8 @@ class Timeline:
     epochs: Epochs
     week: Week
     zone: Zone
+    station_of_building: Int64
+    """By the last row of the register that names the building, shape (buildings,)."""
     heated: Bool
     """Whether heat is on by agreement, shape (patterns, 1440 minutes of the local day)."""
     judging: Judging
@@ -159,6 +161,8 @@ def lay_out(register: Register, standard: Standard, zone: ZoneInfo, span: tuple[
         valid_to=np.array([row.valid_to_ms for row in rows], dtype=np.int64),
         setback=setback,
     )
+    station_of_building = np.zeros(len(buildings), dtype=np.int64)
+    station_of_building[building] = station
     return Timeline(
         points=points,
         buildings=buildings,
@@ -169,6 +173,7 @@ def lay_out(register: Register, standard: Standard, zone: ZoneInfo, span: tuple[
         epochs=_epochs(standard.versions, zone),
         week=_week(standard.versions, schedules),
         zone=zone_offsets(zone, *span),
+        station_of_building=station_of_building,
         heated=patterns,
         judging=judging,
     )

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
-
-import pandas as pd
-
 from heatwatch.domain.register import PointRow
 from heatwatch.domain.temperature import RoomClass
 
@@ -32,13 +27,6 @@ def lay_out(rooms: int, rooms_per_building: int, stations: int, interval_s: int)
         building_id = f"{station_id}-B{building + 1:0{digits}d}"
         rows.append(_point(station_id, building_id, building + 1, within, interval_s))
     return rows
-
-
-def register_frame(rows: Sequence[PointRow]) -> pd.DataFrame:
-    """Return register rows as a frame with the columns of a points file."""
-    names = [field.name for field in fields(PointRow)]
-    frame = pd.DataFrame([[getattr(row, name) for name in names] for row in rows], columns=names)
-    return frame.assign(room_class=[str(row.room_class) for row in rows])
 
 
 def _point(station_id: str, building_id: str, building_no: int, within: int, interval_s: int) -> PointRow:

@@ -7,8 +7,9 @@ import pandas as pd
 
 from heatwatch.domain.instants import HOUR_MS, SECOND_MS
 from heatwatch.domain.register import PointRow
+from heatwatch.files.points_file import points_frame
 from simulators.arrays import Bool, Float64, Int64
-from simulators.layout import lay_out, register_frame
+from simulators.layout import lay_out
 from simulators.scenario import TownSettings, cast
 from simulators.thermal import STEPS_PER_BLOCK, NoHeat, RoomModel, relaxed
 from simulators.thermometers import Thermometers
@@ -56,7 +57,7 @@ class Town:
 
     def points_frame(self) -> pd.DataFrame:
         """Return the register with the columns of a points file."""
-        return register_frame(self._points)
+        return points_frame(self._points)
 
     def readings(self, start_ms: int, end_ms: int) -> pd.DataFrame:
         """Return what is sent for `start_ms` <= time < `end_ms`, sorted by time.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ def read_points(path: Path) -> Register:
     return Register.of(rows, where=str(path))
 
 
-def points_frame(register: Register) -> pd.DataFrame:
-    """Return a register in the columns of a points file."""
+def points_frame(rows: Iterable[PointRow]) -> pd.DataFrame:
+    """Return a register's rows, in their order, in the columns of a points file."""
     return pd.DataFrame(
         [
             {
@@ -56,7 +56,7 @@ def points_frame(register: Register) -> pd.DataFrame:
                 **{name: getattr(row, name) for name in ("riser", "loop", "floor", *NUMBERS)},
                 "heating_hours": write_hours(row.heating_hours),
             }
-            for row in register.rows
+            for row in rows
         ]
     )
 

@@ -94,7 +94,7 @@ class TestPoints:
         plain = PointRow("q", "b", "s", RoomClass.APARTMENT)
         for name in ("points.csv", "points.parquet"):
             file = tmp_path / name
-            frame = points_frame(Register.of([row, plain]))
+            frame = points_frame(Register.of([row, plain]).rows)
             frame.to_csv(file, index=False) if file.suffix == ".csv" else frame.to_parquet(file)
             assert read_points(file) == Register.of([row, plain])
 
