@@ -20,6 +20,13 @@ class ClockKind(StrEnum):
     REPLAY = "replay"
 
 
+class LogFormat(StrEnum):
+    """How a line of the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class Settings(BaseSettings):
     """Everything that can be set; frozen once read."""
 
@@ -45,6 +52,16 @@ class Settings(BaseSettings):
     """Address on which the API listens."""
     api_port: int = Field(default=8000, ge=0, le=65535)
     """Port on which the API listens; 0 takes a free one."""
+    auto_sign_in: str = ""
+    """Name of the user as whom every browser on this machine is signed in: for demos; only with a loopback address."""
+    session_hours: float = Field(default=12.0, gt=0, le=24 * 366)
+    """How long a browser stays signed in [h]."""
+    company_name: str = "供热公司"
+    """Who signs a public notice (R12)."""
+    hotline: str = ""
+    """The telephone number that a public notice names; none where it is empty."""
+    log_format: LogFormat = LogFormat.TEXT
+    """`text`, or `json` with one object a line."""
     judge_every_s: float = Field(default=60.0, gt=0)
     """How often findings are brought up to the wall clock when nothing arrives [s]."""
     ahead_limit_s: int = Field(default=600, ge=0)

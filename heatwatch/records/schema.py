@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -25,10 +25,20 @@ class Base(DeclarativeBase):
     type_annotation_map = {int: BigInteger, dict[str, Any]: Json, list[Any]: Json}  # noqa: RUF012 - SQLAlchemy's own
 
 
-class RegisterImport(Base):
+class Audited:
+    """Mixin: every change of such a row is followed by an entry in the audit trail, in the same transaction (R8)."""
+
+    bulky: ClassVar[frozenset[str]] = frozenset()
+    """Columns of which the trail keeps a digest only: they are kept whole here, and too large to be kept twice."""
+    secret: ClassVar[frozenset[str]] = frozenset()
+    """Columns of which the trail keeps a digest only, since nobody is to read them there."""
+
+
+class RegisterImport(Audited, Base):
     """One import of a points file; the newest is the register in force, the older ones stay (R6, R8)."""
 
     __tablename__ = "register_imports"
+    bulky = frozenset({"rows"})
 
     version: Mapped[int] = mapped_column(BigId, primary_key=True)
     imported_ms: Mapped[int]
@@ -147,6 +157,8 @@ class FindingRow(Base):
     changed_ms: Mapped[int]
     change_seq: Mapped[int] = mapped_column(index=True)
     """Grows with every change of any finding: the feed that dispatch reads."""
+    trace: Mapped[str] = mapped_column(default="")
+    """The message (`worker/sequence`) whose storing led to the last change."""
     detail: Mapped[dict[str, Any]]
     """The other columns of the design's file of this kind."""
 
@@ -160,15 +172,17 @@ class Cursor(Base):
     change_seq: Mapped[int]
 
 
-class TicketRow(Base):
+class TicketRow(Audited, Base):
     """One piece of work. `merged_into` names the ticket that took it over."""
 
     __tablename__ = "tickets"
     __table_args__ = (Index(None, "station_id", "state"),)
+    bulky = frozenset({"evidence"})
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     kind: Mapped[str]
     state: Mapped[str]
+    """What the log of its events comes to: see `heatwatch.domain.life`."""
     emergency: Mapped[bool]
     scope: Mapped[str]
     """room, building or station: how much one piece of work is about."""
@@ -184,6 +198,18 @@ class TicketRow(Base):
     merged_into: Mapped[int | None] = mapped_column(ForeignKey("tickets.id"))
     evidence: Mapped[list[Any]]
     """The readings that it rests on: `[point_id, time_ms, temp_c]`."""
+    responsible: Mapped[str] = mapped_column(default="")
+    """Who has taken it (R14); empty while nobody has."""
+    sent: Mapped[str] = mapped_column(default="")
+    """Who was sent (R35); empty while nobody was."""
+    subject: Mapped[str] = mapped_column(default="")
+    """What was reported, in words, on a ticket that a person opened."""
+    contact: Mapped[str] = mapped_column(default="")
+    """How the user can be reached, on a ticket that a person opened."""
+    finished_ms: Mapped[int | None]
+    recovered_ms: Mapped[int | None]
+    """Since when nothing that it rests on goes on any more; None while something does."""
+    closed_ms: Mapped[int | None]
 
 
 class TicketFinding(Base):
@@ -206,10 +232,17 @@ class TicketClock(Base):
     step: Mapped[str] = mapped_column(primary_key=True)
     rule: Mapped[str]
     source: Mapped[str]
-    due_ms: Mapped[int]
+    due_ms: Mapped[int] = mapped_column(index=True)
+    not_before_ms: Mapped[int | None]
+    """Before this moment it cannot be done (R19)."""
+    done_ms: Mapped[int | None]
+    told: Mapped[bool] = mapped_column(default=False)
+    """Whether its passing undone, or its falling due, has been said."""
+    off: Mapped[bool] = mapped_column(default=False)
+    """No longer asked for: the ticket has merged, was withdrawn, or another rule holds (R17)."""
 
 
-class TicketEvent(Base):
+class TicketEvent(Audited, Base):
     """What happened to a ticket, in order; never changed, never deleted."""
 
     __tablename__ = "ticket_events"
@@ -220,3 +253,149 @@ class TicketEvent(Base):
     kind: Mapped[str]
     who: Mapped[str]
     detail: Mapped[dict[str, Any]]
+
+
+class NoticeRow(Audited, Base):
+    """A public notice (R12, R13): drafted, then published or dropped; what is published stays readable."""
+
+    __tablename__ = "notices"
+    __table_args__ = (Index(None, "state", "published_ms"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id"), index=True)
+    kind: Mapped[str]
+    """stop, restoration or correction."""
+    state: Mapped[str]
+    """draft, published, superseded or dropped."""
+    station_id: Mapped[str]
+    building_ids: Mapped[list[Any]]
+    """The buildings concerned, in order."""
+    stop_start_ms: Mapped[int]
+    stop_end_ms: Mapped[int | None]
+    title: Mapped[str]
+    text: Mapped[str]
+    drafted_ms: Mapped[int]
+    published_ms: Mapped[int | None]
+    published_by: Mapped[str] = mapped_column(default="")
+    due_ms: Mapped[int | None]
+    """By when it has to be published; None where no rule says so."""
+    replaces: Mapped[int | None] = mapped_column(ForeignKey("notices.id"))
+    """The published notice that this one brings up to date."""
+
+
+class OutboxRow(Base):
+    """A notification on its way: put in with what it tells of, taken out when a channel has it (at least once)."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index(None, "sent_ms", "next_try_ms"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    """What it tells and whom; the same is never put in twice."""
+    kind: Mapped[str]
+    recipient: Mapped[str]
+    """`dispatch`, `company` or `station:{station_id}`."""
+    text: Mapped[str]
+    ticket_id: Mapped[int | None] = mapped_column(ForeignKey("tickets.id"))
+    notice_id: Mapped[int | None] = mapped_column(ForeignKey("notices.id"))
+    created_ms: Mapped[int]
+    """By the clock of the installation."""
+    trace: Mapped[str] = mapped_column(default="")
+    sent_ms: Mapped[int | None]
+    """By the wall clock, as are the next two."""
+    next_try_ms: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str] = mapped_column(default="")
+
+
+class RulesInForce(Audited, Base):
+    """A rules file as it was when heatwatch started with it; the newest is in force (R8)."""
+
+    __tablename__ = "rules_in_force"
+    bulky = frozenset({"text"})
+
+    version: Mapped[int] = mapped_column(BigId, primary_key=True)
+    since_ms: Mapped[int]
+    """By the wall clock."""
+    source: Mapped[str]
+    sha256: Mapped[str] = mapped_column(String(64))
+    text: Mapped[str]
+
+
+class UserRow(Audited, Base):
+    """Someone who may sign in. Never deleted: what was done stays with a name."""
+
+    __tablename__ = "users"
+    secret = frozenset({"password_hash"})
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    display_name: Mapped[str]
+    role: Mapped[str]
+    stations: Mapped[list[Any]]
+    """The stations whose matters are this user's; empty for all, where the role allows it."""
+    password_hash: Mapped[str] = mapped_column(default="")
+    """argon2; empty where one cannot sign in by password."""
+    active: Mapped[bool] = mapped_column(default=True)
+    created_ms: Mapped[int]
+
+
+class ApiToken(Audited, Base):
+    """A key for a machine that acts as a user."""
+
+    __tablename__ = "api_tokens"
+    secret = frozenset({"sha256"})
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    name: Mapped[str]
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    created_ms: Mapped[int]
+    expires_ms: Mapped[int | None]
+    revoked_ms: Mapped[int | None]
+
+
+class SignedIn(Base):
+    """A browser's session."""
+
+    __tablename__ = "sessions"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """Digest of the secret in the cookie."""
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    created_ms: Mapped[int]
+    expires_ms: Mapped[int] = mapped_column(index=True)
+
+
+class AuditEntry(Base):
+    """One change, chained to the one before it (R8). Only ever added to."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "subject", "subject_id"),)
+
+    seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    """1, 2, 3 … without a gap."""
+    at_ms: Mapped[int]
+    who: Mapped[str]
+    action: Mapped[str]
+    """created, changed or deleted."""
+    subject: Mapped[str]
+    """The table."""
+    subject_id: Mapped[str]
+    content: Mapped[dict[str, Any]]
+    """The whole row when created, what changed when changed."""
+    row_sha256: Mapped[str] = mapped_column(String(64))
+    """Digest of the whole row after the change; empty when deleted."""
+    before_sha256: Mapped[str] = mapped_column(String(64))
+    sha256: Mapped[str] = mapped_column(String(64))
+    """Digest of this entry and, through `before_sha256`, of all before it."""
+
+
+class AuditHead(Base):
+    """Where the audit trail ends."""
+
+    __tablename__ = "audit_head"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    seq: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
