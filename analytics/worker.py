@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -15,9 +16,12 @@ from sqlalchemy.orm import Session
 from analytics.found import Found, Subject, changed_subjects, findings_of
 from analytics.live import LiveJudge
 from analytics.sources import NOBODY, StoredHistory
+from analytics.traces import Traces, arrival_trace
 from heatwatch.domain.findings import FindingKind, SubjectKind
+from heatwatch.domain.instants import iso
 from heatwatch.domain.register import Register
 from heatwatch.domain.temperature import Standard
+from heatwatch.domain.traces import CLOCK
 from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
@@ -152,7 +156,7 @@ class AnalyticsWorker:
         if states:
             judge.load(states)
             return False
-        log.info("judging everything anew for %d points", len(names))
+        log.info("judging everything anew", extra={"points": len(names)})
         judge.feed(*history.rows(names))
         return True
 
@@ -172,29 +176,56 @@ class AnalyticsWorker:
         self._bench.judge.feed(point[new], readings.time_ms[new], readings.temp_c[new])
 
     def _commit(self, arrivals: Sequence[Arrival], cursor: int, as_of_ms: int) -> None:
-        bench, tick = self._bench, arrivals[-1].tick if arrivals else None
+        tick = arrivals[-1].tick if arrivals else None
+        seq = arrivals[-1].seq if arrivals else cursor
         with self._records.write() as session:
-            if bench is not None:
-                found = bench.judge.found(as_of_ms)
-                subjects = changed_subjects(bench.judge.timeline, bench.before, found)
-                if bench.before is None:
-                    subjects |= _issued_subjects(session)
-                self._record(session, bench, found, subjects)
-                bench.before = found
+            changed = self._judge(session, arrivals, as_of_ms)
             last = progress(session, ROLE)
-            seq = arrivals[-1].seq if arrivals else cursor
             advance(session, ROLE, seq, as_of_ms, tick or (last.tick if last is not None else None))
+        _tell(arrivals, as_of_ms, changed)
+
+    def _judge(self, session: Session, arrivals: Sequence[Arrival], as_of_ms: int) -> dict[str, list[int]]:
+        """Record what is found now; return the numbers of the findings that changed, by their traces."""
+        bench = self._bench
+        if bench is None:
+            return {}
+        found = bench.judge.found(as_of_ms)
+        subjects = changed_subjects(bench.judge.timeline, bench.before, found)
+        if bench.before is None:
+            subjects |= _issued_subjects(session)
+        traces = Traces(arrivals, bench.judge.timeline, bench.history.sources)
+        changed = self._record(session, bench, found, subjects, traces)
+        bench.before = found
+        return changed
 
     @staticmethod
-    def _record(session: Session, bench: _Bench, found: Found, subjects: set[Subject]) -> None:
+    def _record(
+        session: Session, bench: _Bench, found: Found, subjects: set[Subject], traces: Traces
+    ) -> dict[str, list[int]]:
+        changed = defaultdict[str, list[int]](list)
         if subjects:
             findings = list(findings_of(bench.judge.timeline, found, subjects))
-            record_findings(session, findings, subjects, found.as_of_ms)
+            for number in record_findings(session, findings, subjects, found.as_of_ms, traces=traces):
+                changed[session.get_one(FindingRow, number).trace].append(number)
         states = bench.judge.save()
         if states or bench.before is None:
             session.execute(delete(JudgeState).where(JudgeState.key != bench.judge.key))
         for building, state in states.items():
             session.merge(JudgeState(building_id=building, key=bench.judge.key, state=state))
+        return dict(changed)
+
+
+def _tell(arrivals: Sequence[Arrival], as_of_ms: int, changed: Mapping[str, Sequence[int]]) -> None:
+    """Log what was committed; where no finding has changed, for those who look closely."""
+    level = logging.INFO if changed else logging.DEBUG
+    if log.isEnabledFor(level):
+        fields = {
+            "trace": arrival_trace(arrivals[-1]) if arrivals else CLOCK,
+            "arrivals": [arrivals[0].seq, arrivals[-1].seq] if arrivals else [],
+            "as_of": iso(as_of_ms),
+            "findings": dict(changed),
+        }
+        log.log(level, "judged", extra=fields)
 
 
 def _issued_subjects(session: Session) -> set[Subject]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.types import ASGIApp
 
-from api import problems
+from api import access, problems
+from api import signing as signing_routes
+from api.headers import SecurityHeaders
 from api.routes import Backend, router
+from api.signing import Backing, Signing, plain_page
 from heatwatch.domain.findings import FindingKind
 from heatwatch.records.database import Records
 from heatwatch.stores.readings import ReadingStore
@@ -18,13 +22,17 @@ TITLE = "heatwatch"
 DESCRIPTION = """Room temperatures of district heating: what was measured, what judging found, which tickets it became.
 
 Instants are ISO 8601 in UTC with milliseconds and `Z`. Names carry units: `_c` degC, `_k` K, `_h` hours, `_kh` kelvin
-hours, `_s` seconds. Lists come in parts (`limit`, `offset`). Errors are problem details (RFC 9457)."""
+hours, `_s` seconds. Lists come in parts (`limit`, `offset`). Errors are problem details (RFC 9457).
+
+One proves who one is with a token (`Authorization: Bearer`), or signs in. Who is confined to stations is told of no
+other: what belongs to another station is not there."""
 TAGS = [
     {"name": "register", "description": "The test points: where, which class, which device since when (R6)."},
     {"name": "readings", "description": "What was measured, as it was kept (R8)."},
     {"name": "findings", "description": "What judging found: cold spells, outages, sensor faults (R1-R5, R7, R11)."},
     {"name": "tickets", "description": "Pieces of work with their deadlines (R11-R18)."},
     {"name": "delivery", "description": "What became of every message."},
+    {"name": "people", "description": "Who one is, and signing in and out."},
     {"name": "health", "description": "Whether it works."},
 ]
 
@@ -37,7 +45,8 @@ def create_app(
     version: str,
     *,
     delivery: Callable[[], Mapping[str, Any]],
-    findings_csv: Callable[[FindingKind], bytes],
+    findings_csv: Callable[[FindingKind, Collection[str] | None], bytes],
+    signing: Signing,
 ) -> FastAPI:
     """Make the application.
 
@@ -54,9 +63,16 @@ def create_app(
     delivery
         Gives the two lines of the delivery identity.
     findings_csv
-        Gives the file of all findings of a kind.
+        Gives the file of all findings of a kind: of some stations, or of all (None).
+    signing
+        What signing in needs.
+
+    Raises
+    ------
+    ValueError
+        If a route is not in the table of access, or the table names one that is not there.
     """
-    app = FastAPI(
+    app = _App(
         title=TITLE,
         description=DESCRIPTION,
         version=version,
@@ -64,12 +80,27 @@ def create_app(
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(access.granted)],
     )
     app.state.backend = Backend(records, store, journal_sequences, clock, version, delivery, findings_csv)
+    app.state.signing = Backing(records, signing, plain_page)
     app.include_router(router)
+    app.include_router(signing_routes.router)
     problems.install(app)
+    identify = access.Identify(records, signing.wall_clock, signing.auto_sign_in)
+    app.add_middleware(access.AccessControl, table=access.TABLE, identify=identify)
+    access.check(app, access.TABLE)
     _describe(app)
     return app
+
+
+class _App(FastAPI):
+    """An application whose every answer has our headers, also where it has failed."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put the headers around everything else, also around the answer to a fault of ours."""
+        return SecurityHeaders(super().build_middleware_stack())
 
 
 def _describe(app: FastAPI) -> None:
@@ -84,7 +115,7 @@ def _describe(app: FastAPI) -> None:
                 routes=app.routes,
                 tags=app.openapi_tags,
             )
-            app.openapi_schema = problems.restate(said)
+            app.openapi_schema = access.describe(problems.restate(said), access.TABLE)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -271,5 +271,6 @@ class Health(BaseModel):
     progress: list[ProgressOut] = Field(description="How far each role has come.")
     delivery: dict[str, Any] | None = Field(
         description="The delivery identity: messages received = decoded + no reading in it + quarantined + waiting; "
-        "readings decoded = stored + duplicate + conflict + quarantined + waiting."
+        "readings decoded = stored + duplicate + conflict + quarantined + waiting. "
+        "null to who is confined to stations, and while something does not answer."
     )

@@ -61,7 +61,8 @@ def restate(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _problem(status: int, detail: str, errors: Iterable[Wrong] = ()) -> JSONResponse:
+def problem(status: int, detail: str, errors: Iterable[Wrong] = ()) -> JSONResponse:
+    """Return an answer that says why a request was not fulfilled."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=list(errors))
     said = body.model_dump(exclude=None if body.errors else {"errors"})
     return JSONResponse(said, status, media_type=MEDIA_TYPE)
@@ -70,7 +71,7 @@ def _problem(status: int, detail: str, errors: Iterable[Wrong] = ()) -> JSONResp
 async def _http(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
-    answer = _problem(error.status_code, error.detail)
+    answer = problem(error.status_code, error.detail)
     answer.headers.update(error.headers or {})
     return answer
 
@@ -80,13 +81,13 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
         raise error
     errors = [Wrong(where=".".join(map(str, one["loc"])), what=one["msg"]) for one in error.errors()]
     detail = "; ".join(f"{one.where}: {one.what}" for one in errors)
-    return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
 
 
 async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
-    return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
 
 
 async def _broken(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "heatwatch has a fault here; its log says more")
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "heatwatch has a fault here; its log says more")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Res
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from api.access import Signed
 from api.models import (
     ClockOut,
     EventOut,
@@ -40,6 +41,7 @@ from api.models import (
 from api.problems import answers
 from heatwatch.domain.findings import FindingKind, SubjectKind
 from heatwatch.domain.instants import to_ms
+from heatwatch.domain.people import Person
 from heatwatch.domain.register import Register
 from heatwatch.domain.tickets import LABELS, TicketKind
 from heatwatch.errors import Unavailable
@@ -62,7 +64,7 @@ class Backend:
     clock: Callable[[], int | None]
     version: str
     delivery: Callable[[], Mapping[str, Any]]
-    findings_csv: Callable[[FindingKind], bytes]
+    findings_csv: Callable[[FindingKind, Collection[str] | None], bytes]
     register: RegisterInForce = field(default_factory=RegisterInForce)
 
     def register_in_force(self) -> Register | None:
@@ -83,13 +85,15 @@ router = APIRouter(prefix="/api/v1", responses=answers(HTTPStatus.UNPROCESSABLE_
 
 
 @router.get("/points", tags=["register"], summary="The register of test points in force")
-def list_points(backend: Backed, query: Annotated[PointQuery, Query()]) -> Page[PointOut]:
+def list_points(backend: Backed, person: Signed, query: Annotated[PointQuery, Query()]) -> Page[PointOut]:
     """Return every row of the register that was imported last (R6), ordered by point and start of validity."""
     register = backend.register_in_force()
     rows = [
         row
         for row in (register.rows if register is not None else ())
-        if query.building in (None, row.building_id) and query.station in (None, row.station_id)
+        if query.building in (None, row.building_id)
+        and query.station in (None, row.station_id)
+        and person.may_see(row.station_id)
     ]
     shown = rows[query.offset : query.offset + query.limit]
     return _page([PointOut.model_validate(row) for row in shown], len(rows), query)
@@ -101,12 +105,14 @@ def list_points(backend: Backed, query: Annotated[PointQuery, Query()]) -> Page[
     summary="The readings of a test point",
     responses=answers(HTTPStatus.NOT_FOUND),
 )
-def list_readings(backend: Backed, query: Annotated[ReadingQuery, Query()]) -> Page[ReadingOut]:
-    """Return readings as they were kept, whatever device measured them, the earliest first."""
-    register = backend.register_in_force()
-    if register is not None and not any(rows_of(register, query.point_id)):
+def list_readings(backend: Backed, person: Signed, query: Annotated[ReadingQuery, Query()]) -> Page[ReadingOut]:
+    """Return readings as they were kept, whatever device measured them, the earliest first.
+
+    Who is confined to stations gets those of the time for which the register lists the point there.
+    """
+    sources = _sources(backend.register_in_force(), query.point_id, person)
+    if not sources:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"the register lists no point {query.point_id}")
-    sources = sources_of(register, query.point_id)
     rows = backend.store.read(sorted({source for source, _, _ in sources}), _ms(query.start), _ms(query.end))
     places = _places(rows, sources)
     shown = places[query.offset : query.offset + query.limit].tolist()
@@ -114,9 +120,9 @@ def list_readings(backend: Backed, query: Annotated[ReadingQuery, Query()]) -> P
 
 
 @router.get("/findings", tags=["findings"], summary="Findings")
-def list_findings(backend: Backed, query: Annotated[FindingQuery, Query()]) -> Page[FindingOut]:
+def list_findings(backend: Backed, person: Signed, query: Annotated[FindingQuery, Query()]) -> Page[FindingOut]:
     """Return cold spells, heat outages, data outages and sensor faults; the latest start first."""
-    which = query.model_dump(exclude={"limit", "offset"})
+    which = query.model_dump(exclude={"limit", "offset"}) | {"stations": person.stations}
     with backend.records.read() as session:
         rows, as_of_ms = findings(session, limit=query.limit, offset=query.offset, **which), _as_of(session)
         return _page([_finding(row, as_of_ms) for row in rows], count_findings(session, **which), query)
@@ -129,40 +135,42 @@ def list_findings(backend: Backed, query: Annotated[FindingQuery, Query()]) -> P
     response_class=Response,
     responses={200: {"description": "The file", "content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
-def get_findings_file(backend: Backed, kind: Annotated[FindingKind, Path(description="Which kind.")]) -> Response:
+def get_findings_file(
+    backend: Backed, person: Signed, kind: Annotated[FindingKind, Path(description="Which kind.")]
+) -> Response:
     """Return the file that `heatwatch judge` writes: the same columns, decimals and order."""
     disposition = f'attachment; filename="{kind.file_stem}.csv"'
     headers = {"Content-Disposition": disposition}
-    return Response(backend.findings_csv(kind), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(backend.findings_csv(kind, person.stations), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.get("/findings/{finding_id}", tags=["findings"], summary="One finding", responses=answers(HTTPStatus.NOT_FOUND))
-def get_finding(backend: Backed, finding_id: Number) -> FindingOut:
+def get_finding(backend: Backed, person: Signed, finding_id: Number) -> FindingOut:
     """Return a finding by its number; a withdrawn one too."""
     with backend.records.read() as session:
         row = session.get(FindingRow, finding_id)
-        if row is None:
+        if row is None or not person.may_see(row.station_id):
             raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no finding {finding_id}")
         return _finding(row, _as_of(session))
 
 
 @router.get("/tickets", tags=["tickets"], summary="Tickets")
-def list_tickets(backend: Backed, query: Annotated[TicketQuery, Query()]) -> Page[TicketOut]:
+def list_tickets(backend: Backed, person: Signed, query: Annotated[TicketQuery, Query()]) -> Page[TicketOut]:
     """Return tickets, the latest opened first."""
-    whose = query.model_dump(exclude={"limit", "offset"})
+    whose = query.model_dump(exclude={"limit", "offset"}) | {"stations": person.stations}
     with backend.records.read() as session:
         rows = tickets(session, limit=query.limit, offset=query.offset, **whose)
         return _page([TicketOut(**_ticket(row)) for row in rows], count_tickets(session, **whose), query)
 
 
 @router.get("/tickets/{ticket_id}", tags=["tickets"], summary="One ticket", responses=answers(HTTPStatus.NOT_FOUND))
-def get_ticket(backend: Backed, ticket_id: Number) -> TicketStory:
+def get_ticket(backend: Backed, person: Signed, ticket_id: Number) -> TicketStory:
     """Return a ticket with its deadlines, events, findings and evidence."""
     with backend.records.read() as session:
         told = story(session, ticket_id)
-        if told is None:
+        if told is None or not person.may_see(told.ticket.station_id):
             raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no ticket {ticket_id}")
-        return _story(told, _as_of(session))
+        return _story(told, person, _as_of(session))
 
 
 @router.get("/quarantine", tags=["delivery"], summary="What could not be used")
@@ -180,8 +188,8 @@ def list_quarantine(backend: Backed, query: Annotated[PageQuery, Query()]) -> Pa
     summary="Whether it works",
     responses={503: {"model": Health, "description": "Records or store do not answer"}},
 )
-def get_health(backend: Backed, response: Response) -> Health:
-    """Tell whether records and store answer, how far each role has come, and the delivery identity."""
+def get_health(backend: Backed, person: Signed, response: Response) -> Health:
+    """Tell whether records and store answer and how far each role has come; who sees all stations, what arrived."""
     records, store = _peer(backend.records.ping), _peer(backend.store.ping)
     healthy = records.answers and store.answers
     if not healthy:
@@ -194,7 +202,7 @@ def get_health(backend: Backed, response: Response) -> Health:
         store=store,
         journals=_journals(backend) if records.answers else [],
         progress=_progress(backend) if records.answers else [],
-        delivery=dict(backend.delivery()) if healthy else None,
+        delivery=dict(backend.delivery()) if healthy and person.stations is None else None,
     )
 
 
@@ -210,6 +218,19 @@ def _as_of(session: Session) -> int | None:
     """Return the moment for which the findings hold [ms]."""
     judged = progress(session, "analytics")
     return None if judged is None else judged.as_of_ms
+
+
+def _sources(register: Register | None, point_id: str, person: Person) -> list[tuple[str, int, int]]:
+    """Return the sources of a point, each within bounds; nothing where there is no such point for this person."""
+    rows = () if register is None else tuple(rows_of(register, point_id))
+    if person.stations is None:
+        return sources_of(register, point_id) if rows or register is None else []
+    mine = [(row.valid_from_ms, row.valid_to_ms) for row in rows if person.may_see(row.station_id)]
+    return [
+        (source, max(since_ms, begin_ms), min(until_ms, end_ms))
+        for source, since_ms, until_ms in sources_of(register, point_id)
+        for begin_ms, end_ms in mine
+    ]
 
 
 def _places(rows: ReadingColumns, sources: Sequence[tuple[str, int, int]]) -> Int64:
@@ -268,7 +289,7 @@ def _ticket(row: TicketRow) -> dict[str, Any]:
     }
 
 
-def _story(told: Story, as_of_ms: int | None) -> TicketStory:
+def _story(told: Story, person: Person, as_of_ms: int | None) -> TicketStory:
     evidence = [
         EvidenceOut(point_id=point, time=time_ms, temperature_c=temp_c)
         for point, time_ms, temp_c in told.ticket.evidence
@@ -277,7 +298,7 @@ def _story(told: Story, as_of_ms: int | None) -> TicketStory:
         **_ticket(told.ticket),
         clocks=[ClockOut(step=one.step, rule=one.rule, source=one.source, due=one.due_ms) for one in told.clocks],
         events=[EventOut(at=one.at_ms, kind=one.kind, who=one.who, detail=one.detail) for one in told.events],
-        findings=[_finding(row, as_of_ms) for row in told.findings],
+        findings=[_finding(row, as_of_ms) for row in told.findings if person.may_see(row.station_id)],
         evidence=evidence,
     )
 

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 
 import click
 
+from cli.audit import audit
 from cli.dashboards import dashboards
 from cli.judging import judge
 from cli.records import points, quarantine
 from cli.running import demo, serve
 from cli.simulating import replay
+from cli.users import users
 from heatwatch import __version__
 from heatwatch.errors import BadInput, HeatwatchError
 
@@ -25,7 +27,7 @@ def heatwatch() -> None:
     """Room temperatures of district heating: from a thermometer on MQTT to a verdict, a ticket and a notice."""
 
 
-for command in (demo, serve, judge, replay, points, quarantine, dashboards):
+for command in (demo, serve, judge, replay, points, quarantine, dashboards, audit, users):
     heatwatch.add_command(command)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import signal
 import threading
 import time
@@ -13,15 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from cli.narrator import Narrator
 from cli.simulating import span_ms, speed_of
 from cli.wiring import Service, wait_until, wall_clock
 from heatwatch.domain.instants import DAY_MS
+from heatwatch.domain.notices import NoticeKind
+from heatwatch.domain.people import Role
 from heatwatch.errors import BadInput, HeatwatchError
+from heatwatch.logs import configure
+from heatwatch.records.schema import UserRow
 from heatwatch.settings import ClockKind, Settings
+from heatwatch.usecases.notices import count_published
+from heatwatch.usecases.people import Change, add_user
 from heatwatch.usecases.register import import_register
-from heatwatch.usecases.tickets import count_tickets
+from heatwatch.usecases.tickets import HEATWATCH, count_tickets
 from simulators.publisher import SteppedPublisher
 from simulators.replay import simulate
 from simulators.scenario import TownSettings
@@ -30,6 +37,10 @@ from simulators.town import Town
 ROLES = ("ingest", "analytics", "dispatch", "api")
 DRAIN_S = 30.0
 FOREVER_MS = 3650 * DAY_MS
+OUTAGE_AFTER_H = 0.5
+"""How soon a building of the demo loses its heat [h]: its notice is to be seen within a minute."""
+VISITOR = "demo"
+"""The user as whom a demo signs in whoever looks at it."""
 
 
 @contextlib.contextmanager
@@ -64,7 +75,7 @@ def serve(role: str, *, as_json: bool, **flags: Any) -> None:
             f"{role!r}: the embedded stores are one process with every role", where="--role", mend=",".join(ROLES)
         )
     settings = Settings.read(**flags)
-    _log()
+    configure(settings.log_format)
     stop = threading.Event()
     with stopping_on_signals(stop), Service(settings, stop) as service:
         where = {"broker": service.broker_url, "api": service.api_url, "data_dir": str(settings.data_dir)}
@@ -76,7 +87,7 @@ def serve(role: str, *, as_json: bool, **flags: Any) -> None:
 
 @click.command()
 @click.option("--rooms", type=click.IntRange(1), default=120, show_default=True)
-@click.option("--speed", default="600", show_default=True, help="Simulated seconds a second, or max.")
+@click.option("--speed", default="900", show_default=True, help="Simulated seconds a second, or max.")
 @click.option("--for", "length", help="End after this long, for example 90s.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--port", type=int, default=8000, show_default=True, help="Port of the API; 0 takes a free one.")
@@ -92,13 +103,23 @@ def demo(rooms: int, speed: str, length: str | None, seed: int, port: int, data_
     """Run a simulated town with everything embedded: broker, ingest, store, judging, tickets and the API."""
     pace = speed_of(speed)
     length_s = span_ms(length, "--for") / 1000 if length else None
-    town = Town(TownSettings(seed=seed, rooms=rooms))
-    settings = Settings.read(data_dir=data_dir, broker="embedded", broker_port=0, api_port=port, clock=ClockKind.REPLAY)
-    _log()
+    town = Town(TownSettings(seed=seed, rooms=rooms, outage_after_h=OUTAGE_AFTER_H))
+    settings = Settings.read(
+        data_dir=data_dir,
+        broker="embedded",
+        broker_port=0,
+        api_host="127.0.0.1",
+        api_port=port,
+        clock=ClockKind.REPLAY,
+        auto_sign_in=VISITOR,
+        company_name="演示供热公司",
+    )
+    configure(settings.log_format)
     stop = threading.Event()
     with stopping_on_signals(stop), Service(settings, stop) as service:
         with service.records.write() as session:
             import_register(session, town.points(), f"town of seed {seed}", "", wall_clock())
+            _admit_visitor(session)
         narrator = None if as_json else Narrator(service, town)
         if narrator is not None:
             narrator.greet()
@@ -110,6 +131,13 @@ def demo(rooms: int, speed: str, length: str | None, seed: int, port: int, data_
     _raise_failure(service)
     if not holds:
         raise HeatwatchError("the delivery identities do not hold")
+
+
+def _admit_visitor(session: Session) -> None:
+    """Let whoever opens the console of a demo be signed in, as a dispatcher."""
+    if session.scalar(select(UserRow.id).where(UserRow.name == VISITOR)) is None:
+        dispatcher = Change(role=Role.DISPATCH, display_name="演示调度员")
+        add_user(session, VISITOR, dispatcher, by=HEATWATCH, now_ms=wall_clock())
 
 
 def _live(service: Service, town: Town, speed: float | None, length_s: float | None, narrator: Narrator | None) -> None:
@@ -144,8 +172,8 @@ def _summary(service: Service) -> tuple[dict[str, Any], bool]:
     wait_until(lambda: service.stop.is_set() or service.delivery().messages["waiting"] == 0, DRAIN_S)
     delivery = service.delivery()
     with service.records.read() as session:
-        tickets = count_tickets(session)
-    return {**delivery.as_dict(), "tickets": tickets, "notices": 0}, delivery.holds
+        counts = {"tickets": count_tickets(session), "notices": count_published(session, NoticeKind.STOP)}
+    return {**delivery.as_dict(), **counts}, delivery.holds
 
 
 def _raise_failure(service: Service) -> None:
@@ -153,8 +181,3 @@ def _raise_failure(service: Service) -> None:
         raise service.failure
     if service.failure is not None:
         raise HeatwatchError(f"a role failed: {service.failure!r}") from service.failure
-
-
-def _log() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("heatwatch").setLevel(logging.INFO)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +18,16 @@ from sqlalchemy import func, select
 from analytics.worker import AnalyticsWorker
 from api.app import create_app
 from api.server import ApiRole
+from api.signing import signing_of
 from cli.options import broker_address
+from dispatch.channels import LogChannel
+from dispatch.notifier import Notifier
 from dispatch.worker import DispatchWorker
 from heatwatch import __version__
 from heatwatch.domain.findings import COLUMNS, DECIMALS, INSTANT_COLUMNS, FindingKind, SubjectKind
 from heatwatch.errors import BadInput, Damaged, Unavailable
 from heatwatch.files.findings_file import csv_text
-from heatwatch.files.rules_file import default_standard, read_standard, time_zone
+from heatwatch.files.rules_file import parse_standard, rules_text, time_zone
 from heatwatch.records.database import Records
 from heatwatch.records.progress import progress
 from heatwatch.records.schema import FindingRow, ReadingCount
@@ -34,6 +37,7 @@ from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.delivery import DeliverySummary, identities, stored_up_to
 from heatwatch.usecases.findings import findings, shown_detail
 from heatwatch.usecases.roles import Bell, Line, Role
+from heatwatch.usecases.rules import record_rules
 from ingest.broker import EmbeddedBroker
 from ingest.journal import Journal
 from ingest.worker import MB, IngestWorker
@@ -120,9 +124,12 @@ class Service:
 
     def _set_up(self, stack: ExitStack) -> None:
         settings = self.settings
-        standard = read_standard(settings.rules) if settings.rules else default_standard()
+        rules, text = rules_text(settings.rules)
+        standard = parse_standard(text, where=rules)
         zone = time_zone(settings.timezone)
         self.records = stack.enter_context(open_records(settings))
+        with self.records.write() as session:
+            record_rules(session, rules, text, wall_clock())
         self.store = stack.enter_context(closing(EmbeddedReadings(settings.readings_path)))
         _check_store(settings, self.store, self.records)
         _warn_of_other_journals(settings, self.records)
@@ -142,11 +149,21 @@ class Service:
             wall_clock=clock,
             judge_every_s=settings.judge_every_s,
         )
-        dispatch = DispatchWorker(self.records, self.store, standard, lines[2], timezone=settings.timezone)
+        dispatch = DispatchWorker(
+            self.records,
+            self.store,
+            standard,
+            lines[2],
+            timezone=settings.timezone,
+            company=settings.company_name,
+            hotline=settings.hotline,
+        )
+        channel = LogChannel(settings.notifications_path)
+        notifier = Notifier(self.records, channel, Line(hears=dispatched, rings=Bell()), wall_clock)
         self.api = ApiRole(self._app(), settings.api_host, settings.api_port)
         self.api.bind()
         stack.callback(self._end_roles)
-        self._threads = [self._thread(role) for role in (self.ingest, analytics, dispatch, self.api)]
+        self._threads = [self._thread(role) for role in (self.ingest, analytics, dispatch, notifier, self.api)]
         for thread in self._threads:
             thread.start()
         if not wait_until(lambda: self.ingest.connected or self.stop.is_set(), CONNECT_S):
@@ -167,6 +184,7 @@ class Service:
             __version__,
             delivery=lambda: self.delivery().as_dict(),
             findings_csv=self.findings_csv,
+            signing=signing_of(self.settings, wall_clock),
         )
 
     def _thread(self, role: Role) -> threading.Thread:
@@ -218,12 +236,12 @@ class Service:
         with self.records.read() as session:
             return identities(session, self.ingest.journal_last_sequences)
 
-    def findings_csv(self, kind: FindingKind) -> bytes:
-        """Return all findings of a kind as the very file that `judge` writes."""
+    def findings_csv(self, kind: FindingKind, stations: Collection[str] | None = None) -> bytes:
+        """Return the findings of a kind, of some stations or of all, as the very file that `judge` writes."""
         with self.records.read() as session:
             done = progress(session, "analytics")
             as_of_ms = None if done is None else done.as_of_ms
-            rows = [_columns(row, as_of_ms) for row in findings(session, kind=kind)]
+            rows = [_columns(row, as_of_ms) for row in findings(session, kind=kind, stations=stations)]
         return csv_text(kind, _frame(kind, rows)).encode()
 
 

@@ -4,28 +4,41 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
 from dispatch.evidence import Violations
+from dispatch.notices import Office, announce, drafts_due
+from dispatch.notifying import notifications
+from dispatch.ringing import ring
+from dispatch.tickets import Dispatch, dispatch, release, settle
+from dispatch.words import Company
+from heatwatch.domain.instants import iso
+from heatwatch.domain.life import Deed
 from heatwatch.domain.temperature import Standard
+from heatwatch.records.audit import acting
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
-from heatwatch.records.schema import Cursor, Progress
+from heatwatch.records.schema import Cursor, Progress, TicketEvent
 from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.findings import changed_since, last_change
+from heatwatch.usecases.outbox import put
 from heatwatch.usecases.register import RegisterInForce
 from heatwatch.usecases.roles import Wake, follow
-from heatwatch.usecases.tickets import Dispatch, dispatch
+from heatwatch.usecases.tickets import HEATWATCH, events_since, feed_end
 
 log = logging.getLogger(__name__)
 
 FOLLOWED = "analytics"
+DEEDS = "dispatch-deeds"
+"""Cursor in the audit trail, which is the feed of what was done to tickets: numbered in the order of commits."""
+_DEEDS = frozenset(str(deed) for deed in Deed)
 
 
 class DispatchWorker:
-    """Turns findings into tickets.
+    """Turns findings into tickets, lets clocks ring, sees to notices and says who is to be told.
 
     Parameters
     ----------
@@ -35,19 +48,32 @@ class DispatchWorker:
         The rules: deadlines, minimum temperatures, the size of a group.
     timezone
         The company's time zone (R1: local hours).
+    company, hotline
+        Who signs a public notice, and the number to call.
     bell
         Rung by whoever changes the records; rung by this worker after each pass that did something.
     """
 
     name = "dispatch"
 
-    def __init__(self, records: Records, store: ReadingStore, standard: Standard, bell: Wake, *, timezone: str) -> None:
+    def __init__(
+        self,
+        records: Records,
+        store: ReadingStore,
+        standard: Standard,
+        bell: Wake,
+        *,
+        timezone: str,
+        company: str = "",
+        hotline: str = "",
+    ) -> None:
         self._records, self._store, self._standard, self._bell = records, store, standard, bell
         self._zone = ZoneInfo(timezone)
+        self._company = Company(company, hotline, self._zone)
         self._register = RegisterInForce()
 
     def run(self, stop: threading.Event) -> None:
-        """Follow analytics until told to stop; wait longer and longer while a store does not answer."""
+        """Follow analytics and people until told to stop; wait longer and longer while a store does not answer."""
         follow(self.name, self.pass_once, self._bell, stop)
 
     def pass_once(self) -> bool:
@@ -63,12 +89,41 @@ class DispatchWorker:
         led = progress(session, FOLLOWED)
         if led is None or led.as_of_ms is None:
             return False
-        changed = changed_since(session, self._read_up_to(session))
-        if changed:
-            dispatch(session, changed, self._dispatch(session, led.as_of_ms))
+        by = self._dispatch(session, led.as_of_ms)
+        acting(session, HEATWATCH, by.at_ms)
+        told_from = self._read_up_to(session, DEEDS)
+        released, acted_on = self._heed(session, events_since(session, told_from), by)
+        changed = changed_since(session, self._read_up_to(session, self.name))
+        stands = dispatch(session, changed, by, stations=released)
+        due = ring(session, by) | drafts_due(session, self._standard, by.at_ms) | acted_on
+        stands |= {ticket_id: settle(session, ticket_id, by) for ticket_id in sorted(due)}
+        for one in stands.values():
+            announce(session, one, Office(self._company, by))
+        self._tell(session, told_from, by)
         session.merge(Cursor(name=self.name, change_seq=last))
         advance(session, self.name, led.arrival_seq, led.as_of_ms, led.tick)
         return True
+
+    def _heed(self, session: Session, events: Sequence[TicketEvent], by: Dispatch) -> tuple[set[str], set[int]]:
+        """Follow what people did: return the stations in which rooms lost their ticket, and the tickets touched."""
+        by_hand = [event for event in events if event.kind in _DEEDS]
+        closed = {event.ticket_id for event in by_hand if event.kind == Deed.FOLLOW_UP}
+        return {release(session, ticket_id, by) for ticket_id in sorted(closed)}, {one.ticket_id for one in by_hand}
+
+    def _tell(self, session: Session, since: int, by: Dispatch) -> None:
+        """Put into the outbox what people have to know of what was noted since, by this pass too."""
+        session.flush()
+        events = events_since(session, since)
+        if events:
+            put(session, notifications(session, events, self._company))
+        self._log(events, by)
+        session.merge(Cursor(name=DEEDS, change_seq=feed_end(session)))
+
+    def _log(self, events: Sequence[TicketEvent], by: Dispatch) -> None:
+        for event in events:
+            told = {"ticket": event.ticket_id, "event": event.kind, "trace": event.detail.get("trace", "")}
+            if event.who == HEATWATCH:
+                log.info("ticket %d: %s", event.ticket_id, event.kind, extra={**told, "as_of": iso(by.at_ms)})
 
     def _dispatch(self, session: Session, at_ms: int) -> Dispatch:
         register = self._register(session)
@@ -78,10 +133,14 @@ class DispatchWorker:
         led = progress(session, FOLLOWED)
         if led is None or led.as_of_ms is None:
             return False
-        return _place(led) != _place(progress(session, self.name)) or last_change(session) != self._read_up_to(session)
+        if _place(led) != _place(progress(session, self.name)):
+            return True
+        if last_change(session) != self._read_up_to(session, self.name):
+            return True
+        return feed_end(session) != self._read_up_to(session, DEEDS)
 
-    def _read_up_to(self, session: Session) -> int:
-        cursor = session.get(Cursor, self.name)
+    def _read_up_to(self, session: Session, name: str) -> int:
+        cursor = session.get(Cursor, name)
         return 0 if cursor is None else cursor.change_seq
 
 

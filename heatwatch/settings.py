@@ -109,6 +109,11 @@ class Settings(BaseSettings):
         return self.data_dir / "readings.duckdb"
 
     @property
+    def notifications_path(self) -> Path:
+        """File of the notifications that went out, one JSON object a line."""
+        return self.data_dir / "notifications.jsonl"
+
+    @property
     def journal_dir(self) -> Path:
         """Folder of this worker's journal."""
         return self.data_dir / "journal" / self.worker

@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Sequence
 
+from heatwatch.domain.traces import trace_of
 from heatwatch.errors import Damaged, Unavailable
 from heatwatch.records.database import Records
 from heatwatch.stores.readings import ReadingStore
-from heatwatch.usecases.delivery import commit_delivery, replay_clock, stored_up_to
+from heatwatch.usecases.delivery import Delivery, commit_delivery, replay_clock, stored_up_to
 from heatwatch.usecases.roles import Wake
 from ingest.backoff import Backoff
-from ingest.decoders import Decoders
+from ingest.decoders import Decoders, topic_text
 from ingest.journal import Entry, Journal
 from ingest.sorting import Clock, is_tick, sort
 
@@ -23,6 +24,8 @@ BATCH_MESSAGES = 5000
 GATHER_S = 0.05
 LOOK_S = 0.2
 DRAIN_S = 10.0
+SETTLED = ("stored", "duplicate", "conflict", "quarantined")
+"""What may come of a reading."""
 
 
 class Storing:
@@ -117,6 +120,21 @@ class Storing:
         with self._records.write() as session:
             commit_delivery(session, delivery)
         self._bell.ring()
+        _tell(entries, delivery)
         self._position = delivery.last
         self._clock = self._clock.after(delivery.tick)
         self._journal.forget(self._position)
+
+
+def _tell(entries: Sequence[Entry], delivery: Delivery) -> None:
+    """Log what was committed: its trace, what came of its readings and, for those who look closely, each message."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    trace = trace_of(delivery.worker, delivery.last)
+    if log.isEnabledFor(logging.DEBUG):
+        for entry in entries:
+            own = {"id": trace_of(delivery.worker, entry.sequence), "topic": topic_text(entry.message.topic)}
+            log.debug("message", extra={"trace": trace, **own})
+    tallies = delivery.readings.values()
+    readings = {term: sum(getattr(tally, term) for tally in tallies) for term in SETTLED}
+    log.info("stored", extra={"trace": trace, "first": delivery.first, "last": delivery.last, **readings})

@@ -82,13 +82,21 @@ class ClassRules:
 
 @dataclass(frozen=True, slots=True)
 class ClockRule:
-    """A deadline that a rule sets: `step` is due `within_min` minutes after `counted_from`."""
+    """A deadline that a rule sets: `step` is due `within_min` minutes after `counted_from`.
+
+    `counted_from` is the ticket's opening, the cause's start, or a step that was done (finish, from_above, leak); it
+    cannot be done before `not_before_min`. `lead_min` is set where heatwatch does the step itself, so long before it
+    is due. `leak` says whether it holds for leaks only (True) or for all else (False).
+    """
 
     step: str
     within_min: int
     rule: str
     source: str = ""
     counted_from: str = "opened"
+    not_before_min: int | None = None
+    lead_min: int | None = None
+    leak: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +172,7 @@ class Judging:
     outage_grid_min: int = 15
     outage_min_points: int = 2
     group_min: int = 3
+    group_after_h: float = 6.0
 
 
 def _holding(hours: tuple[Hours, ...], minute_of_week: int) -> Hours | None:

@@ -1,18 +1,14 @@
-"""Tickets: which piece of work a finding becomes, and by when what must be done (R11, R12, R15-R18).
+"""Tickets: what they are about, where they stand, and by when what must be done (R11, R12, R15-R19).
 
-One cause, one ticket. `decide` says what to do next from how things stand: the open tickets, the cold rooms and the
-heat outages. It remembers nothing, so that a restart changes nothing; what it is shown twice it does not do twice.
+Which findings become which tickets is decided in `grouping`; how a ticket gets from its opening to its follow-up is
+told in `life`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-
-from heatwatch.domain.instants import MINUTE_MS
-from heatwatch.domain.temperature import Version
 
 
 class TicketKind(StrEnum):
@@ -20,24 +16,42 @@ class TicketKind(StrEnum):
 
     LOW_TEMPERATURE = "low_temperature"
     HEAT_OUTAGE = "heat_outage"
+    REPAIR = "repair"
+    LEAK = "leak"
 
 
 LABELS: Mapping[TicketKind, str] = {
     TicketKind.LOW_TEMPERATURE: "室温低于18℃",
     TicketKind.HEAT_OUTAGE: "停热抢修",
+    TicketKind.REPAIR: "用户报修",
+    TicketKind.LEAK: "跑冒滴漏",
 }
 
-EMERGENCIES = frozenset({TicketKind.HEAT_OUTAGE})
-"""Kinds whose work starts at once (R11)."""
+EMERGENCIES = frozenset({TicketKind.HEAT_OUTAGE, TicketKind.LEAK})
+"""Kinds whose work starts at once (R11, R17)."""
+
+REPORTED = frozenset({TicketKind.REPAIR, TicketKind.LEAK})
+"""Kinds that a person opens; the others are opened by findings."""
 
 OUTAGE_RULE = "R11"
+REPORTED_RULES: Mapping[TicketKind, str] = {TicketKind.REPAIR: "R16", TicketKind.LEAK: "R17"}
 
 
 class TicketState(StrEnum):
     """Where a ticket stands in its life."""
 
     OPEN = "open"
+    TAKEN = "taken"
+    FINISHED = "finished"
+    CLOSED = "closed"
     MERGED = "merged"
+    WITHDRAWN = "withdrawn"
+
+
+GOING_ON = frozenset({TicketState.OPEN, TicketState.TAKEN})
+"""The repair goes on."""
+AT_WORK = GOING_ON | {TicketState.FINISHED}
+"""Something is still to be done."""
 
 
 class Scope(StrEnum):
@@ -50,333 +64,30 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A deadline [ms] on a ticket and the rule that sets it."""
+    """A deadline on a ticket and the rule that sets it; every `…_ms` in milliseconds.
+
+    Attributes
+    ----------
+    step
+        What has to be done.
+    due_ms
+        By when.
+    not_before_ms
+        Before this moment it cannot be done; None where it can be done at once.
+    done_ms
+        When it was done; None while it is not.
+    off
+        No longer asked for.
+    """
 
     step: str
     rule: str
     source: str
     due_ms: int
-
-
-def clocks_due(version: Version, kind: TicketKind, opened_ms: int, cause_start_ms: int) -> list[Clock]:
-    """Return a ticket's deadlines, in the order of the rules file.
-
-    Parameters
-    ----------
-    version
-        The rules in force when the ticket is opened.
-    opened_ms, cause_start_ms
-        When the company could know, and when the cause began [ms]: each rule says from which it counts.
-    """
-    counted_from = {"opened": opened_ms, "cause": cause_start_ms}
-    return [
-        Clock(rule.step, rule.rule, rule.source, counted_from[rule.counted_from] + rule.within_min * MINUTE_MS)
-        for rule in version.clocks.get(kind, ())
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class Spell:
-    """A confirmed cold spell, as far as grouping asks. `end_ms` is None while it goes on."""
-
-    finding_id: int
-    point_id: str
-    room: str
-    building_id: str
-    station_id: str
-    start_ms: int
-    end_ms: int | None
-
-    def reaches(self, instant_ms: int) -> bool:
-        """Tell whether it had not ended before `instant_ms`."""
-        return self.end_ms is None or self.end_ms >= instant_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """A heat outage of a building, or of a whole station (`building_id` is empty)."""
-
-    finding_id: int
-    building_id: str
-    station_id: str
-    start_ms: int
-    end_ms: int | None
-
-    @property
-    def scope(self) -> Scope:
-        """Building or station."""
-        return Scope.BUILDING if self.building_id else Scope.STATION
-
-    def meets(self, other: Outage) -> bool:
-        """Tell whether the two were at some time at once."""
-        before, after = sorted((self, other), key=lambda one: one.start_ms)
-        return before.end_ms is None or after.start_ms <= before.end_ms
-
-    def covers(self, instant_ms: int) -> bool:
-        """Tell whether it was going on at `instant_ms`."""
-        return self.start_ms <= instant_ms and (self.end_ms is None or instant_ms <= self.end_ms)
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """An open ticket with what it rests on. An `id` below zero stands for one that is being opened.
-
-    `cause_start_ms` is when its cause began as it was opened [ms]. Findings that were withdrawn since are not among
-    its `spells` and `outages`.
-    """
-
-    id: int
-    kind: TicketKind
-    scope: Scope
-    station_id: str
-    building_id: str
-    cause_start_ms: int
-    room: str | None = None
-    spells: tuple[Spell, ...] = ()
-    outages: tuple[Outage, ...] = ()
-
-    def stopped(self, building_id: str) -> int | None:
-        """Return since when the heat is missing in a building [ms]; None where this ticket says nothing of it."""
-        own = (one.start_ms for one in self.outages if one.building_id in ("", building_id))
-        return min(own, default=None)
-
-    def awaits(self, outage: Outage) -> bool:
-        """Tell whether it is an emergency of the same place, left without its outage, that began during `outage`."""
-        if (self.kind, self.scope, self.building_id) != (TicketKind.HEAT_OUTAGE, outage.scope, outage.building_id):
-            return False
-        left = any(one.building_id == self.building_id for one in self.outages)
-        return not left and outage.covers(self.cause_start_ms)
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """Open a ticket; what it rests on joins it in the same decision."""
-
-    ticket: Ticket
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """Add a finding to a ticket."""
-
-    ticket_id: int
-    finding_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """Let a ticket, with all its findings, be taken over by another."""
-
-    ticket_id: int
-    into: int
-
-
-Action = Open | Join | Merge
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """How things stand in one station.
-
-    Attributes
-    ----------
-    tickets
-        Every open ticket.
-    spells
-        Confirmed cold spells that no ticket has yet.
-    outages
-        Heat outages that no ticket has yet.
-    rooms_in_service
-        How many rooms each building has in service; one that is not named is never grouped.
-    group_min
-        How many rooms a group has at least.
-    """
-
-    tickets: Sequence[Ticket] = ()
-    spells: Sequence[Spell] = ()
-    outages: Sequence[Outage] = ()
-    rooms_in_service: Mapping[str, int] = field(default_factory=dict)
-    group_min: int = 3
-
-
-def decide(situation: Situation) -> list[Action]:
-    """Return what to do, in order; nothing where every finding has its ticket and every group is one.
-
-    - A heat outage opens an emergency ticket, whatever its length (R11). A building's, at the same time as its
-      station's, is part of the station's.
-    - A cold room joins the emergency ticket of its building or station, unless it was warm again before that
-      outage began. Low-temperature tickets whose cold began with the outage or later merge into it; others stay.
-    - Else, when more than half of a building's rooms in service, and at least `group_min`, are cold at one time,
-      they have one ticket; those opened earlier merge into it, and rooms that turn cold later join it.
-    - Else a room has one ticket of its own, for all its spells while it is open.
-    """
-    board = _Board(situation.tickets)
-    _place_outages(board, situation.outages)
-    _gather_in_station(board)
-    waiting = defaultdict(list)
-    for spell in sorted(situation.spells, key=_in_time):
-        waiting[spell.building_id].append(spell)
-    for building in sorted(board.buildings().union(waiting)):
-        _place_spells(board, situation, building, waiting[building])
-    return board.actions
-
-
-class _Board:
-    """The open tickets while deciding, and the actions that led there."""
-
-    def __init__(self, tickets: Iterable[Ticket]) -> None:
-        self.actions: list[Action] = []
-        self._tickets = {ticket.id: ticket for ticket in sorted(tickets, key=lambda one: one.id)}
-        self._opened = 0
-
-    def buildings(self) -> set[str]:
-        return {one.building_id for one in self._tickets.values() if one.building_id}
-
-    def low(self, building_id: str, *scopes: Scope) -> list[Ticket]:
-        low = [one for one in self._tickets.values() if one.kind is TicketKind.LOW_TEMPERATURE]
-        return [one for one in low if one.building_id == building_id and one.scope in scopes]
-
-    def emergencies(self, *scopes: Scope) -> list[Ticket]:
-        return [one for one in self._tickets.values() if one.kind is TicketKind.HEAT_OUTAGE and one.scope in scopes]
-
-    def open(self, kind: TicketKind, scope: Scope, cause: Spell | Outage, room: str | None = None) -> Ticket:
-        """Open a ticket under the next number below zero; what it rests on joins it."""
-        self._opened += 1
-        made = Ticket(-self._opened, kind, scope, cause.station_id, cause.building_id, cause.start_ms, room)
-        self._tickets[made.id] = made
-        self.actions.append(Open(made))
-        return made
-
-    def join(self, ticket: Ticket, one: Spell | Outage) -> None:
-        held = self._tickets[ticket.id]
-        if isinstance(one, Spell):
-            self._tickets[ticket.id] = replace(held, spells=(*held.spells, one))
-        else:
-            self._tickets[ticket.id] = replace(held, outages=(*held.outages, one))
-        self.actions.append(Join(ticket.id, one.finding_id))
-
-    def merge(self, gone: Ticket, into: Ticket) -> None:
-        gone, held = self._tickets.pop(gone.id), self._tickets[into.id]
-        spells, outages = held.spells + gone.spells, held.outages + gone.outages
-        self._tickets[into.id] = replace(held, spells=spells, outages=outages)
-        self.actions.append(Merge(gone.id, into.id))
-
-
-def _in_time(one: Spell | Outage) -> tuple[int, int]:
-    return one.start_ms, one.finding_id
-
-
-def _place_outages(board: _Board, outages: Iterable[Outage]) -> None:
-    """Give every outage its ticket, stations first."""
-    for outage in sorted(outages, key=lambda one: (one.scope is Scope.BUILDING, *_in_time(one))):
-        ticket = _same_stop(board, outage) or board.open(TicketKind.HEAT_OUTAGE, outage.scope, outage)
-        board.join(ticket, outage)
-
-
-def _same_stop(board: _Board, outage: Outage) -> Ticket | None:
-    """Return the ticket of an outage at the same time, of the station or else of the same building.
-
-    Else one of the same place whose own outages were all withdrawn, where the stop that it was opened for is this one.
-    """
-    for ticket in (*board.emergencies(Scope.STATION), *board.emergencies(outage.scope)):
-        places = ("", outage.building_id) if ticket.scope is outage.scope else ("",)
-        if any(one.building_id in places and one.meets(outage) for one in ticket.outages):
-            return ticket
-    return next((one for one in board.emergencies(outage.scope) if one.awaits(outage)), None)
-
-
-def _gather_in_station(board: _Board) -> None:
-    """Merge the tickets of buildings' outages that have become part of their station's."""
-    for station in board.emergencies(Scope.STATION):
-        whole = [one for one in station.outages if one.scope is Scope.STATION]
-        for ticket in board.emergencies(Scope.BUILDING):
-            if any(one.meets(part) for one in whole for part in ticket.outages):
-                board.merge(ticket, station)
-
-
-def _place_spells(board: _Board, situation: Situation, building: str, spells: Sequence[Spell]) -> None:
-    """Give every cold spell of one building its ticket: the emergency's, the group's or the room's."""
-    _merge_low(board, building)
-    left = _join(board, spells, _stops(board, building))
-    left = _join_groups(board, building, left)
-    rooms = situation.rooms_in_service.get(building)
-    while rooms is not None and (together := _together(_free(board, building, left), rooms, situation.group_min)):
-        board.open(TicketKind.LOW_TEMPERATURE, Scope.BUILDING, min(together, key=_in_time))
-        left = _join_groups(board, building, left)
-    _join_rooms(board, building, left)
-
-
-def _stops(board: _Board, building: str) -> list[tuple[int, Ticket]]:
-    """Return the emergency tickets that cover a building, each with when its heat stopped."""
-    tickets = board.emergencies(Scope.BUILDING, Scope.STATION)
-    covering = [one for one in tickets if one.scope is Scope.STATION or one.building_id == building]
-    stops = [(one.stopped(building), one) for one in covering]
-    return [(stopped, one) for stopped, one in stops if stopped is not None]
-
-
-def _merge_low(board: _Board, building: str) -> None:
-    """Merge low-temperature tickets into the emergency with or after which their cold began."""
-    for low in board.low(building, Scope.ROOM, Scope.BUILDING):
-        stops = [stop for stop in _stops(board, building) if stop[0] <= low.cause_start_ms]
-        if stops:
-            board.merge(low, _best(low.cause_start_ms, stops))
-
-
-def _best(start_ms: int, causes: Sequence[tuple[int, Ticket]]) -> Ticket:
-    """Return the cause that began last before `start_ms`, else the first of all."""
-    before = [cause for cause in causes if cause[0] <= start_ms]
-    if before:
-        return max(before, key=lambda cause: (cause[0], -cause[1].id))[1]
-    return min(causes, key=lambda cause: (cause[0], cause[1].id))[1]
-
-
-def _join(board: _Board, spells: Iterable[Spell], causes: Sequence[tuple[int, Ticket]]) -> list[Spell]:
-    """Let spells join the causes that they reach; return the others."""
-    left = []
-    for spell in spells:
-        reached = [cause for cause in causes if spell.reaches(cause[0])]
-        if reached:
-            board.join(_best(spell.start_ms, reached), spell)
-        else:
-            left.append(spell)
-    return left
-
-
-def _join_groups(board: _Board, building: str, spells: Sequence[Spell]) -> list[Spell]:
-    """Let spells, and the tickets of their rooms, join the groups that they reach; return the others."""
-    groups = [(one.cause_start_ms, one) for one in board.low(building, Scope.BUILDING)]
-    left = _join(board, spells, groups)
-    for ticket in board.low(building, Scope.ROOM):
-        own = (*ticket.spells, *(spell for spell in spells if spell.room == ticket.room))
-        reached = [group for group in groups if any(spell.reaches(group[0]) for spell in own)]
-        if reached:
-            board.merge(ticket, _best(max(spell.start_ms for spell in own), reached))
-    return left
-
-
-def _free(board: _Board, building: str, spells: Iterable[Spell]) -> list[Spell]:
-    """Return the spells that may still become a group: those that have no ticket, and those in rooms' tickets."""
-    return [*spells, *(spell for ticket in board.low(building, Scope.ROOM) for spell in ticket.spells)]
-
-
-def _together(spells: Sequence[Spell], rooms_in_service: int, group_min: int) -> list[Spell]:
-    """Return the spells at the first moment at which most rooms are cold at once; none where most never are."""
-    best: list[Spell] = []
-    for moment in sorted({spell.start_ms for spell in spells}):
-        cold = [one for one in spells if one.start_ms <= moment and (one.end_ms is None or moment < one.end_ms)]
-        if _rooms(cold) > _rooms(best):
-            best = cold
-    return best if _rooms(best) >= group_min and 2 * _rooms(best) > rooms_in_service else []
-
-
-def _rooms(spells: Iterable[Spell]) -> int:
-    return len({spell.room for spell in spells})
-
-
-def _join_rooms(board: _Board, building: str, spells: Iterable[Spell]) -> None:
-    """Let spells join the ticket of their room, or open it."""
-    own = {ticket.room: ticket for ticket in reversed(board.low(building, Scope.ROOM))}
-    for spell in spells:
-        if spell.room not in own:
-            own[spell.room] = board.open(TicketKind.LOW_TEMPERATURE, Scope.ROOM, spell, spell.room)
-        board.join(own[spell.room], spell)
+    not_before_ms: int | None = None
+    done_ms: int | None = None
+    off: bool = False
+
+    def late(self, at_ms: int) -> bool:
+        """Tell whether it was missed, as of `at_ms`."""
+        return not self.off and (self.done_ms if self.done_ms is not None else at_ms) > self.due_ms

@@ -32,8 +32,8 @@ WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
 
 def default_standard() -> Standard:
     """Return the standard of the rules file that comes with heatwatch."""
-    text = resources.files("heatwatch.rules").joinpath("default.yaml").read_text(encoding="utf-8")
-    return parse_standard(text, where="default rules")
+    source, text = rules_text(None)
+    return parse_standard(text, where=source)
 
 
 def read_standard(path: Path) -> Standard:
@@ -44,13 +44,26 @@ def read_standard(path: Path) -> Standard:
     BadInput
         If it is not there or broken; the message names file, line or field.
     """
+    source, text = rules_text(path)
+    return parse_standard(text, where=source)
+
+
+def rules_text(path: Path | None) -> tuple[str, str]:
+    """Return the name and the text of a rules file; of the one that comes with heatwatch where none is named.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be read.
+    """
+    if path is None:
+        return "default rules", resources.files("heatwatch.rules").joinpath("default.yaml").read_text(encoding="utf-8")
     try:
-        text = path.read_text(encoding="utf-8")
+        return str(path), path.read_text(encoding="utf-8")
     except OSError as error:
         raise BadInput(error.strerror or str(error), where=str(path)) from error
     except UnicodeDecodeError as error:
         raise BadInput(f"byte {error.start} is not UTF-8", where=str(path)) from error
-    return parse_standard(text, where=str(path))
 
 
 def parse_standard(text: str, *, where: str) -> Standard:
@@ -136,7 +149,10 @@ class _Clock(_Strict):
     within_min: int = Field(ge=0)
     rule: str
     source: str = ""
-    counted_from: Literal["opened", "cause"] = "opened"
+    counted_from: Literal["opened", "cause", "finish", "from_above", "leak"] = "opened"
+    not_before_min: int | None = Field(default=None, ge=0)
+    lead_min: int | None = Field(default=None, ge=0)
+    leak: bool | None = None
 
 
 class _Version(_Strict):
@@ -202,8 +218,7 @@ def _version(raw: _Version, where: str) -> Version:
         contracts={name: tuple(h.hours("R4") for h in hours) for name, hours in raw.contracts.items()},
         seasons=tuple(Season(season.first_day, season.last_day) for season in raw.seasons),
         clocks={
-            kind: tuple(ClockRule(c.step, c.within_min, c.rule, c.source, c.counted_from) for c in clocks)
-            for kind, clocks in raw.clocks.items()
+            kind: tuple(ClockRule(**clock.model_dump()) for clock in clocks) for kind, clocks in raw.clocks.items()
         },
     )
 

@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from heatwatch.errors import BadInput, Damaged, HeatwatchError, Unavailable
+from heatwatch.records import audit
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOOKING = "heatwatch_looking"
@@ -43,6 +44,7 @@ class Records:
         self.engine = _engine(url)
         self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else None
         self._writing = sessionmaker(self.engine, expire_on_commit=False)
+        audit.install(self._writing)
         self._reading = sessionmaker(_looking(self.engine), expire_on_commit=False)
 
     @contextmanager
@@ -84,10 +86,12 @@ class Records:
         with self._my_turn(), _named_errors(), self.engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            was = audit.shape(connection)
             try:
                 command.upgrade(_alembic(connection), "head")
             except CommandError as error:
                 raise BadInput(str(error), where="records", mend="use the version that wrote them, or newer") from error
+            audit.adopt(connection, was)
 
     def ping(self) -> None:
         """Raise `Unavailable` if the database does not answer."""

@@ -224,20 +224,21 @@ class TicketFinding(Base):
 
 
 class TicketClock(Base):
-    """A deadline on a ticket, with the rule that sets it."""
+    """A deadline on a ticket, with the rule that sets it: worked out from the ticket's log, kept to be looked up."""
 
     __tablename__ = "ticket_clocks"
+    __table_args__ = (Index(None, "told", "due_ms"),)
 
     ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id"), primary_key=True)
     step: Mapped[str] = mapped_column(primary_key=True)
     rule: Mapped[str]
     source: Mapped[str]
-    due_ms: Mapped[int] = mapped_column(index=True)
+    due_ms: Mapped[int]
     not_before_ms: Mapped[int | None]
     """Before this moment it cannot be done (R19)."""
     done_ms: Mapped[int | None]
     told: Mapped[bool] = mapped_column(default=False)
-    """Whether its passing undone, or its falling due, has been said."""
+    """Nothing more is to be said of it: it was done, is off, or its passing undone has been said."""
     off: Mapped[bool] = mapped_column(default=False)
     """No longer asked for: the ticket has merged, was withdrawn, or another rule holds (R17)."""
 
@@ -277,6 +278,8 @@ class NoticeRow(Audited, Base):
     drafted_ms: Mapped[int]
     published_ms: Mapped[int | None]
     published_by: Mapped[str] = mapped_column(default="")
+    edited_by: Mapped[str] = mapped_column(default="")
+    """Who has changed its words; they are a person's from then on, and no longer kept up to date by heatwatch."""
     due_ms: Mapped[int | None]
     """By when it has to be published; None where no rule says so."""
     replaces: Mapped[int | None] = mapped_column(ForeignKey("notices.id"))

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from heatwatch.domain.findings import Finding, FindingKind, SubjectKind
 from heatwatch.domain.identity import Issued, Subject, canonical, identify, subject_of
 from heatwatch.domain.instants import HOUR_MS
+from heatwatch.domain.traces import Traced, kept_on
 from heatwatch.records.schema import Cursor, FindingRow
 
 FEED = "findings"
@@ -27,8 +28,17 @@ _CHUNK = 500
 _CONTENT = ("building_id", "station_id", "start_ms", "end_ms", "open", "confirmed_ms", "detail")
 
 
+def _untraced(_: Finding) -> str:
+    return ""
+
+
 def record_findings(
-    session: Session, found: Sequence[Finding], subjects: Collection[Subject], as_of_ms: int
+    session: Session,
+    found: Sequence[Finding],
+    subjects: Collection[Subject],
+    as_of_ms: int,
+    *,
+    traces: Traced = _untraced,
 ) -> list[int]:
     """Bring the records to what judging says now of `subjects`, and return the numbers that changed.
 
@@ -42,6 +52,8 @@ def record_findings(
         What was judged: of each, what is issued and no longer found is withdrawn.
     as_of_ms
         The moment for which `found` holds [ms].
+    traces
+        Gives the trace of each finding that is made, amended or withdrawn: asked for nothing else.
 
     Raises
     ------
@@ -59,6 +71,8 @@ def record_findings(
     changed += _withdrawn(rows, frozenset(numbers))
     new = [one for number, one in zip(numbers, found, strict=True) if number is None]
     made = [_made(one, as_of_ms) for one in sorted(new, key=canonical)]
+    for row in (*changed, *made):
+        row.trace = kept_on(row.trace, traces(as_finding(row)))
     _number(session, [*changed, *made], as_of_ms)
     session.add_all(made)
     session.flush()
@@ -75,6 +89,8 @@ class Which(TypedDict, total=False):
     station: str | None
     subject: str | None
     withdrawn: bool | None
+    stations: Collection[str] | None
+    """Only those of these stations, whatever else is asked for: the scope of who asks."""
 
 
 def findings(
@@ -133,7 +149,8 @@ def _wanted(which: Which) -> list[ColumnElement[bool]]:
     wanted = [column == asked[name] for name, column in columns.items() if asked.get(name) is not None]
     if which.get("confirmed") is not None:
         wanted.append(FindingRow.confirmed_ms.is_not(None) == which["confirmed"])
-    return wanted
+    stations = which.get("stations")
+    return wanted if stations is None else [*wanted, FindingRow.station_id.in_(sorted(stations))]
 
 
 def _issued(session: Session, subjects: Collection[Subject]) -> Iterator[FindingRow]:
@@ -180,6 +197,7 @@ def _made(finding: Finding, as_of_ms: int) -> FindingRow:
         withdrawn=False,
         revision=1,
         issued_ms=as_of_ms,
+        trace="",
         **_content(finding),
     )
 

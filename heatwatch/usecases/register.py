@@ -15,12 +15,15 @@ from sqlalchemy.orm import Session
 from heatwatch.domain.instants import to_ms
 from heatwatch.domain.register import FAR_FUTURE_MS, FAR_PAST_MS, PointRow, Register
 from heatwatch.domain.temperature import RoomClass
+from heatwatch.records.audit import HEATWATCH, acting
 from heatwatch.records.schema import RegisterImport
 
 _INSTANTS = ("valid_from", "valid_to", "suspended_from", "suspended_to")
 
 
-def import_register(session: Session, rows: Sequence[PointRow], source: str, sha256: str, now_ms: int) -> int:
+def import_register(
+    session: Session, rows: Sequence[PointRow], source: str, sha256: str, now_ms: int, *, who: str = HEATWATCH
+) -> int:
     """Put a register in force and return its version; the ones before it stay.
 
     The register that is in force already, imported again, keeps its version.
@@ -34,6 +37,7 @@ def import_register(session: Session, rows: Sequence[PointRow], source: str, sha
     newest = session.scalar(select(RegisterImport).order_by(RegisterImport.version.desc()).limit(1))
     if newest is not None and (newest.sha256, newest.rows) == (sha256, kept):
         return newest.version
+    acting(session, who, now_ms)
     made = RegisterImport(imported_ms=now_ms, source=source, sha256=sha256, rows=kept)
     session.add(made)
     session.flush()

@@ -107,7 +107,7 @@ def follow(name: str, pass_once: Callable[[], bool], bell: Wake, stop: threading
             wait_s = LOOK_AGAIN_S
         except Unavailable as error:
             wait_s = min(2 * wait_s, RETRY_MAX_S)
-            log.warning("%s waits %.1f s: %s", name, wait_s, error)
+            log.warning("%s waits %.1f s: %s", name, wait_s, error, extra={"role": name, "wait_s": wait_s})
             stop.wait(wait_s)
             continue
         if done:

@@ -1,284 +1,293 @@
-"""From findings to tickets in the records: how things stand is read, `decide` decides, and what it says is written."""
+"""Tickets in the records: their log, what people do about them, and what the log comes to.
+
+Whoever changes a ticket notes it in its log and then lets `refresh` work out state and clocks anew, both in one
+transaction. Everything that follows from a deed (notices, notifications, rooms that get a ticket of their own) is
+done by the dispatch role, which reads the audit trail as its feed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from heatwatch.domain.findings import FindingKind, SubjectKind
+from heatwatch.domain.findings import EndReason, FindingKind
 from heatwatch.domain.instants import from_ms, iso
+from heatwatch.domain.life import Deed, Event, Facts, Mark, Standing, check, clocks, possible, standing
 from heatwatch.domain.register import Register
 from heatwatch.domain.temperature import Standard
 from heatwatch.domain.tickets import (
+    AT_WORK,
     EMERGENCIES,
-    OUTAGE_RULE,
-    Action,
+    REPORTED,
+    REPORTED_RULES,
     Clock,
-    Join,
-    Merge,
-    Open,
-    Outage,
     Scope,
-    Situation,
-    Spell,
-    Ticket,
     TicketKind,
     TicketState,
-    clocks_due,
-    decide,
 )
-from heatwatch.records.schema import FindingRow, TicketClock, TicketEvent, TicketFinding, TicketRow
-from heatwatch.usecases.register import rooms_in_service, row_at
+from heatwatch.errors import BadInput
+from heatwatch.records.audit import acting
+from heatwatch.records.schema import (
+    AuditEntry,
+    AuditHead,
+    FindingRow,
+    TicketClock,
+    TicketEvent,
+    TicketFinding,
+    TicketRow,
+)
+from heatwatch.usecases.register import in_service
 
 HEATWATCH = "heatwatch"
 """Who did what nobody did by hand."""
-EVIDENCE_MAX = 24
-TICKET_WORTHY = frozenset({FindingKind.COLD_SPELL, FindingKind.HEAT_OUTAGE})
 
-Evidence = Callable[[Collection[str], int, int], Sequence[tuple[str, int, float]]]
-"""Gives the violating readings (point, time [ms], temperature [degC]) of points in [start, end), in time order."""
+
+def note(
+    session: Session,
+    ticket_id: int,
+    at_ms: int,
+    kind: str,
+    detail: Mapping[str, Any] | None = None,
+    who: str = HEATWATCH,
+) -> None:
+    """Add a line to a ticket's log."""
+    session.add(TicketEvent(ticket_id=ticket_id, at_ms=at_ms, kind=str(kind), who=who, detail=dict(detail or {})))
+
+
+def log_of(session: Session, ticket_id: int) -> list[Event]:
+    """Return a ticket's log, in order."""
+    lines = select(TicketEvent).where(TicketEvent.ticket_id == ticket_id).order_by(TicketEvent.id)
+    return [Event(row.kind, row.at_ms, row.who, row.detail) for row in session.scalars(lines)]
+
+
+def events_since(session: Session, audit_seq: int) -> Sequence[TicketEvent]:
+    """Return the lines added to any ticket's log after an entry of the audit trail, in the order of their commits."""
+    made = (AuditEntry.seq > audit_seq, AuditEntry.subject == TicketEvent.__tablename__, AuditEntry.action == "created")
+    numbers = session.scalars(select(AuditEntry.subject_id).where(*made).order_by(AuditEntry.seq)).all()
+    lines = select(TicketEvent).where(TicketEvent.id.in_([int(number) for number in numbers]))
+    return session.scalars(lines.order_by(TicketEvent.id)).all() if numbers else ()
+
+
+def feed_end(session: Session) -> int:
+    """Return the number of the last entry of the audit trail, 0 before the first."""
+    return session.scalar(select(AuditHead.seq)) or 0
+
+
+def rests_on(session: Session, ticket_id: int) -> Sequence[FindingRow]:
+    """Return the findings of a ticket, withdrawn ones too, the earliest first."""
+    held = select(FindingRow).join(TicketFinding, TicketFinding.finding_id == FindingRow.id)
+    mine = held.where(TicketFinding.ticket_id == ticket_id).order_by(FindingRow.start_ms, FindingRow.id)
+    return session.scalars(mine).all()
 
 
 @dataclass(frozen=True, slots=True)
-class Dispatch:
-    """What turning findings into tickets needs: the moment [ms], the rules, the register and the readings."""
+class Held:
+    """What a ticket's findings come to.
 
-    at_ms: int
-    standard: Standard
-    register: Register | None
-    evidence: Evidence
-
-
-def dispatch(session: Session, changed: Sequence[FindingRow], by: Dispatch) -> None:
-    """Bring the tickets to what findings say, in the stations of those that changed.
-
-    What changed only says where to look: a finding without its ticket is found there whenever it was issued.
+    Attributes
+    ----------
+    stop_end_ms
+        When the heat was back [ms]; None while a stop goes on, or where there is none.
+    over_ms
+        Since when nothing of it goes on and every room is known to be warm [ms]; None where that is not so.
+    groundless
+        Whether everything that it rested on was withdrawn.
     """
-    worthy = [row for row in changed if row.kind in TICKET_WORTHY]
-    rooms = rooms_in_service(by.register, by.at_ms) if worthy else {}
-    _follow(session, worthy, by)
-    for station in sorted({row.station_id for row in worthy}):
-        _Writer(session, by).apply(decide(_situation(session, station, by, rooms)))
-        _bring_forward(session, station, by)
+
+    stop_end_ms: int | None = None
+    over_ms: int | None = None
+    groundless: bool = False
 
 
-def finding_state(row: FindingRow) -> str:
-    """Return whether what a finding says is open, ended or withdrawn."""
-    if row.withdrawn:
-        return "withdrawn"
-    return "open" if row.open else "ended"
+def held(ticket: TicketRow, findings: Sequence[FindingRow]) -> Held:
+    """Return what the findings of a ticket come to."""
+    if ticket.kind in REPORTED:
+        return Held(groundless=True)
+    true = [row for row in findings if not row.withdrawn]
+    stops = [row for row in true if row.kind == FindingKind.HEAT_OUTAGE]
+    return Held(_stop_end(ticket, stops), _over(true), not true)
 
 
-def _follow(session: Session, changed: Sequence[FindingRow], by: Dispatch) -> None:
-    """Note on the tickets which of their findings have ended, gone on again or been withdrawn."""
-    for row in changed:
-        held = session.get(TicketFinding, row.id)
-        if held is not None and held.state != finding_state(row):
-            held.state = finding_state(row)
-            _note_state(session, held, row, by)
+def _stop_end(ticket: TicketRow, stops: Sequence[FindingRow]) -> int | None:
+    if ticket.kind != TicketKind.HEAT_OUTAGE:
+        return None
+    if not stops:
+        return ticket.cause_start_ms
+    return _latest_end(stops)
 
 
-def _note_state(session: Session, held: TicketFinding, row: FindingRow, by: Dispatch) -> None:
-    detail = {"finding_id": row.id, "end": None if row.end_ms is None else iso(row.end_ms)}
-    _note(session, held.ticket_id, by, f"finding_{held.state}", detail)
+def _over(true: Sequence[FindingRow]) -> int | None:
+    cold = [row for row in true if row.kind == FindingKind.COLD_SPELL]
+    if not true or any(row.detail.get("end_reason") != EndReason.RECOVERED for row in cold):
+        return None
+    return _latest_end(true)
 
 
-def _note(session: Session, ticket_id: int, by: Dispatch, kind: str, detail: Mapping[str, Any]) -> None:
-    session.add(TicketEvent(ticket_id=ticket_id, at_ms=by.at_ms, kind=kind, who=HEATWATCH, detail=dict(detail)))
+def _latest_end(rows: Sequence[FindingRow]) -> int | None:
+    ends = [row.end_ms for row in rows]
+    return None if any(row.open for row in rows) else max((end for end in ends if end is not None), default=None)
 
 
-def _situation(session: Session, station: str, by: Dispatch, rooms: Mapping[str, int]) -> Situation:
-    loose = session.scalars(
-        select(FindingRow)
-        .outerjoin(TicketFinding, TicketFinding.finding_id == FindingRow.id)
-        .where(FindingRow.station_id == station, FindingRow.kind.in_(sorted(TICKET_WORTHY)))
-        .where(TicketFinding.finding_id.is_(None), FindingRow.withdrawn.is_(False))
-        .order_by(FindingRow.id)
-    ).all()
-    spells, outages = _sorted_out(loose, by.register)
-    return Situation(
-        _open_tickets(session, station, by),
-        spells,
-        outages,
-        rooms,
-        by.standard.judging.group_min,
-    )
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A ticket as it stands: its row, what is known of it, what its log comes to, and its clocks."""
+
+    row: TicketRow
+    facts: Facts
+    now: Standing
+    clocks: Sequence[Clock]
+    over_ms: int | None = None
+
+    def deeds(self, at_ms: int) -> list[Deed]:
+        """Return what may be done about it at `at_ms`."""
+        return possible(self.facts, self.now, self.clocks, at_ms)
 
 
-def _sorted_out(rows: Iterable[FindingRow], register: Register | None) -> tuple[list[Spell], list[Outage]]:
-    """Return the confirmed cold spells and the heat outages among rows that are not withdrawn."""
-    spells, outages = [], []
-    for row in rows:
-        if row.kind == FindingKind.HEAT_OUTAGE:
-            outages.append(_outage(row))
-        elif row.confirmed_ms is not None:
-            spells.append(_spell(row, register))
-    return spells, outages
+def known(session: Session, row: TicketRow, standard: Standard) -> Known:
+    """Work out how a ticket stands, from its log and its findings."""
+    holds, now = held(row, rests_on(session, row.id)), standing(log_of(session, row.id))
+    kind = TicketKind(row.kind)
+    facts = Facts(kind, row.opened_ms, row.cause_start_ms, holds.stop_end_ms, holds.groundless)
+    due = clocks(standard.at(from_ms(row.opened_ms)), facts, now)
+    return Known(row, facts, now, due, holds.over_ms)
 
 
-def _spell(row: FindingRow, register: Register | None) -> Spell:
-    point = row_at(register, row.subject_id, row.start_ms) if register is not None else None
-    room = row.subject_id if point is None else point.room
-    return Spell(row.id, row.subject_id, room, row.building_id, row.station_id, row.start_ms, row.end_ms)
+def refresh(session: Session, row: TicketRow, standard: Standard) -> Known:
+    """Write what a ticket's log and findings come to: its state, who answers for it, its clocks."""
+    session.flush()
+    stands = known(session, row, standard)
+    now = stands.now
+    row.state, row.responsible, row.sent = str(now.state), now.responsible, now.sent
+    row.finished_ms, row.closed_ms = now.done.get(Deed.FINISH), now.done.get(Deed.FOLLOW_UP)
+    _keep_clocks(session, row.id, stands.clocks)
+    session.flush()
+    return stands
 
 
-def _outage(row: FindingRow) -> Outage:
-    building = row.building_id if row.subject_kind == SubjectKind.BUILDING else ""
-    return Outage(row.id, building, row.station_id, row.start_ms, row.end_ms)
+def _keep_clocks(session: Session, ticket_id: int, due: Sequence[Clock]) -> None:
+    kept = {row.step: row for row in session.scalars(select(TicketClock).where(TicketClock.ticket_id == ticket_id))}
+    for clock in due:
+        row = kept.pop(clock.step, None)
+        if row is None:
+            row = TicketClock(ticket_id=ticket_id, step=clock.step, told=False)
+            session.add(row)
+        over, was_over = clock.off or clock.done_ms is not None, row.off or row.done_ms is not None
+        row.told = over or (bool(row.told) and not was_over)
+        row.rule, row.source, row.due_ms = clock.rule, clock.source, clock.due_ms
+        row.not_before_ms, row.done_ms, row.off = clock.not_before_ms, clock.done_ms, clock.off
+    for row in kept.values():
+        row.off = row.told = True
 
 
-def _open_tickets(session: Session, station: str, by: Dispatch) -> list[Ticket]:
-    is_open = (TicketRow.station_id == station, TicketRow.state == TicketState.OPEN)
-    held: dict[int, list[FindingRow]] = {}
-    rests_on = (
-        select(TicketFinding.ticket_id, FindingRow)
-        .join(FindingRow, FindingRow.id == TicketFinding.finding_id)
-        .join(TicketRow, TicketRow.id == TicketFinding.ticket_id)
-        .where(*is_open, FindingRow.withdrawn.is_(False))
-        .order_by(FindingRow.id)
-    )
-    for ticket_id, row in session.execute(rests_on):
-        held.setdefault(ticket_id, []).append(row)
-    rows = session.scalars(select(TicketRow).where(*is_open).order_by(TicketRow.id))
-    return [_ticket(row, held.get(row.id, ()), by.register) for row in rows]
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A deed as a person reports it.
+
+    Attributes
+    ----------
+    deed, who
+        What, and who says so.
+    at_ms
+        When [ms].
+    detail
+        What goes with it: `text`, `person`, `agreed_ms`, `expected_end_ms`, `step`, `contact`.
+    last_event
+        The last line of the log that the person has seen; None where that was not looked at.
+    """
+
+    deed: Deed
+    who: str
+    at_ms: int
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    last_event: int | None = None
 
 
-def _ticket(row: TicketRow, rests_on: Iterable[FindingRow], register: Register | None) -> Ticket:
-    spells, outages = _sorted_out(rests_on, register)
-    return Ticket(
-        row.id,
-        TicketKind(row.kind),
-        Scope(row.scope),
-        row.station_id,
-        row.building_id,
-        row.cause_start_ms,
-        row.room_id,
-        tuple(spells),
-        tuple(outages),
-    )
+def act(session: Session, ticket_id: int, done: Done, standard: Standard) -> Known | None:
+    """Do what a person reports about a ticket; None where there is no such ticket.
+
+    Raises
+    ------
+    BadInput
+        If it is not legal now, or somebody else has done something in between; nothing is written then.
+    """
+    row = session.get(TicketRow, ticket_id, with_for_update=True, populate_existing=True)
+    if row is None:
+        return None
+    acting(session, done.who, done.at_ms)
+    _refuse_unseen(session, row.id, done.last_event)
+    stands = known(session, row, standard)
+    check(done.deed, stands.facts, stands.now, stands.clocks, done.at_ms, step=str(done.detail.get("step", "")))
+    note(session, row.id, done.at_ms, done.deed, done.detail, done.who)
+    return refresh(session, row, standard)
 
 
-class _Writer:
-    """Writes what was decided, and at the end fills in what the opened tickets rest on."""
-
-    def __init__(self, session: Session, by: Dispatch) -> None:
-        self._session, self._by = session, by
-        self._opened: dict[int, TicketRow] = {}
-
-    def apply(self, actions: Iterable[Action]) -> None:
-        for action in actions:
-            match action:
-                case Open():
-                    self._open(action.ticket)
-                case Join():
-                    self._join(self._id(action.ticket_id), action.finding_id)
-                case Merge():
-                    self._merge(self._id(action.ticket_id), self._id(action.into))
-        self._session.flush()
-        for row in self._opened.values():
-            self._rest(row)
-
-    def _id(self, ticket_id: int) -> int:
-        return self._opened[ticket_id].id if ticket_id < 0 else ticket_id
-
-    def _open(self, ticket: Ticket) -> None:
-        row = TicketRow(
-            kind=str(ticket.kind),
-            state=str(TicketState.OPEN),
-            emergency=ticket.kind in EMERGENCIES,
-            scope=str(ticket.scope),
-            station_id=ticket.station_id,
-            building_id=ticket.building_id,
-            room_id=ticket.room,
-            rule="",
-            opened_ms=self._by.at_ms,
-            cause_start_ms=ticket.cause_start_ms,
-            evidence=[],
-        )
-        self._session.add(row)
-        self._session.flush()
-        self._opened[ticket.id] = row
-        _note(self._session, row.id, self._by, "opened", {"cause_start": iso(ticket.cause_start_ms)})
-        self._session.add_all(
-            TicketClock(ticket_id=row.id, step=due.step, rule=due.rule, source=due.source, due_ms=due.due_ms)
-            for due in _due(row, self._by)
+def _refuse_unseen(session: Session, ticket_id: int, last_event: int | None) -> None:
+    by_hand = TicketEvent.ticket_id == ticket_id, TicketEvent.kind.in_([str(deed) for deed in Deed])
+    last = session.scalar(select(func.max(TicketEvent.id)).where(*by_hand)) or 0
+    if last_event is not None and last > last_event:
+        raise BadInput(
+            "somebody else has done something about it meanwhile", where=f"ticket {ticket_id}", mend="look again"
         )
 
-    def _join(self, ticket_id: int, finding_id: int) -> None:
-        row = self._session.get_one(FindingRow, finding_id)
-        held = TicketFinding(finding_id=finding_id, ticket_id=ticket_id, state=finding_state(row))
-        self._session.add(held)
-        _note(self._session, ticket_id, self._by, "finding_added", {"finding_id": finding_id})
-        if held.state != "open":
-            _note_state(self._session, held, row, self._by)
 
-    def _merge(self, ticket_id: int, into: int) -> None:
-        row = self._session.get_one(TicketRow, ticket_id)
-        row.state, row.merged_into = str(TicketState.MERGED), into
-        self._session.flush()
-        moved = update(TicketFinding).where(TicketFinding.ticket_id == ticket_id).values(ticket_id=into)
-        self._session.execute(moved, execution_options={"synchronize_session": "fetch"})
-        _note(self._session, ticket_id, self._by, "merged", {"into": into})
-        _note(self._session, into, self._by, "took_over", {"ticket_id": ticket_id})
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a person reports that no finding told: a repair (R16) or a leak (R17)."""
 
-    def _rest(self, row: TicketRow) -> None:
-        """Write the rule, the point and the evidence of an opened ticket."""
-        spells = _cold(self._session, row.id)
-        rules = {rule for spell in spells for rule in str(spell.detail.get("rule", "")).split("+")}
-        row.rule = OUTAGE_RULE if row.kind == TicketKind.HEAT_OUTAGE else "+".join(sorted(rules))
-        if spells:
-            row.point_id = spells[0].subject_id if row.scope == Scope.ROOM else None
-            row.evidence = _evidence(spells, self._by)
+    kind: TicketKind
+    station_id: str
+    building_id: str
+    who: str
+    at_ms: int
+    subject: str
+    room_id: str | None = None
+    contact: str = ""
 
 
-def _cold(session: Session, ticket_id: int) -> Sequence[FindingRow]:
-    """Return the cold spells of a ticket, the earliest first."""
-    of_ticket = select(FindingRow).join(TicketFinding, TicketFinding.finding_id == FindingRow.id)
-    cold = of_ticket.where(TicketFinding.ticket_id == ticket_id, FindingRow.kind == FindingKind.COLD_SPELL)
-    return session.scalars(cold.order_by(FindingRow.start_ms, FindingRow.id)).all()
+def open_reported(session: Session, report: Report, register: Register | None, standard: Standard) -> Known:
+    """Open a ticket for what a person reports.
 
-
-def _evidence(spells: Sequence[FindingRow], by: Dispatch) -> list[list[Any]]:
-    """Return the first readings that a ticket rests on, up to the last confirmation among its spells."""
-    points = sorted({spell.subject_id for spell in spells})
-    until = max(spell.start_ms if spell.confirmed_ms is None else spell.confirmed_ms for spell in spells)
-    readings = by.evidence(points, spells[0].start_ms, until + 1)
-    return [list(reading) for reading in readings[:EVIDENCE_MAX]]
-
-
-def _due(row: TicketRow, by: Dispatch) -> list[Clock]:
-    version = by.standard.at(from_ms(row.opened_ms))
-    return clocks_due(version, TicketKind(row.kind), row.opened_ms, row.cause_start_ms)
-
-
-def _bring_forward(session: Session, station: str, by: Dispatch) -> None:
-    """Where a stop turns out to have begun earlier, let what counts from it be due earlier (R12); never later."""
-    stops = (
-        select(TicketRow, func.min(FindingRow.start_ms))
-        .join(TicketFinding, TicketFinding.ticket_id == TicketRow.id)
-        .join(FindingRow, FindingRow.id == TicketFinding.finding_id)
-        .where(TicketRow.station_id == station, TicketRow.state == TicketState.OPEN)
-        .where(FindingRow.kind == FindingKind.HEAT_OUTAGE, FindingRow.withdrawn.is_(False))
-        .group_by(TicketRow.id)
-        .having(func.min(FindingRow.start_ms) < TicketRow.cause_start_ms)
-        .order_by(TicketRow.id)
+    Raises
+    ------
+    BadInput
+        If its kind is opened by findings only, or the register has no such building in that station.
+    """
+    if report.kind not in REPORTED:
+        raise BadInput(f"a ticket of kind {report.kind} is opened by what is measured", where="kind")
+    _find_place(register, report)
+    acting(session, report.who, report.at_ms)
+    row = TicketRow(
+        kind=str(report.kind),
+        state=str(TicketState.OPEN),
+        emergency=report.kind in EMERGENCIES,
+        scope=str(Scope.ROOM if report.room_id else Scope.BUILDING),
+        station_id=report.station_id,
+        building_id=report.building_id,
+        room_id=report.room_id,
+        rule=REPORTED_RULES[report.kind],
+        opened_ms=report.at_ms,
+        cause_start_ms=report.at_ms,
+        evidence=[],
+        subject=report.subject,
+        contact=report.contact,
     )
-    for row, began_ms in session.execute(stops).all():
-        row.cause_start_ms = began_ms
-        steps = [due.step for due in _due(row, by) if _earlier(session, row.id, due.step, due.due_ms)]
-        _note(session, row.id, by, "cause_earlier", {"cause_start": iso(began_ms), "steps": steps})
+    session.add(row)
+    session.flush()
+    note(session, row.id, report.at_ms, Mark.OPENED, {"cause_start": iso(report.at_ms)}, report.who)
+    return refresh(session, row, standard)
 
 
-def _earlier(session: Session, ticket_id: int, step: str, due_ms: int) -> bool:
-    clock = session.get(TicketClock, (ticket_id, step))
-    if clock is None or clock.due_ms <= due_ms:
-        return False
-    clock.due_ms = due_ms
-    return True
+def _find_place(register: Register | None, report: Report) -> None:
+    rows = [] if register is None else [row for row in register.rows if row.station_id == report.station_id]
+    here = [row for row in rows if row.building_id == report.building_id and in_service(row, report.at_ms)]
+    if not here:
+        raise BadInput(f"station {report.station_id} has no building {report.building_id}", where="building_id")
+    if report.room_id and report.room_id not in {row.room for row in here}:
+        raise BadInput(f"building {report.building_id} has no room {report.room_id}", where="room_id")
 
 
 class Whose(TypedDict, total=False):
@@ -289,6 +298,9 @@ class Whose(TypedDict, total=False):
     emergency: bool | None
     building: str | None
     station: str | None
+    room: str | None
+    at_work: bool | None
+    stations: Collection[str] | None
 
 
 def tickets(
@@ -321,17 +333,22 @@ def story(session: Session, ticket_id: int) -> Story | None:
         return None
     clocks = select(TicketClock).where(TicketClock.ticket_id == ticket_id)
     events = select(TicketEvent).where(TicketEvent.ticket_id == ticket_id).order_by(TicketEvent.id)
-    rests_on = select(FindingRow).join(TicketFinding, TicketFinding.finding_id == FindingRow.id)
-    mine = rests_on.where(TicketFinding.ticket_id == ticket_id).order_by(FindingRow.start_ms, FindingRow.id)
     return Story(
         ticket,
         session.scalars(clocks.order_by(TicketClock.due_ms, TicketClock.step)).all(),
         session.scalars(events).all(),
-        session.scalars(mine).all(),
+        rests_on(session, ticket_id),
     )
 
 
 def _wanted(whose: Whose) -> list[ColumnElement[bool]]:
     columns: dict[str, Any] = {"kind": TicketRow.kind, "state": TicketRow.state, "emergency": TicketRow.emergency}
-    columns |= {"building": TicketRow.building_id, "station": TicketRow.station_id}
-    return [column == whose.get(name) for name, column in columns.items() if whose.get(name) is not None]
+    columns |= {"building": TicketRow.building_id, "station": TicketRow.station_id, "room": TicketRow.room_id}
+    wanted = [column == whose.get(name) for name, column in columns.items() if whose.get(name) is not None]
+    at_work, stations = whose.get("at_work"), whose.get("stations")
+    if at_work is not None:
+        working = TicketRow.state.in_([str(state) for state in AT_WORK])
+        wanted.append(working if at_work else ~working)
+    if stations is not None:
+        wanted.append(TicketRow.station_id.in_(sorted(stations)))
+    return wanted

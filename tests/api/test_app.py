@@ -19,8 +19,11 @@ from sqlalchemy import event
 from api.app import create_app
 from api.models import Page, ReadingOut
 from api.server import ApiRole
+from api.signing import Signing
+from dispatch.tickets import Dispatch, dispatch
 from heatwatch.domain.findings import Finding, FindingKind, SubjectKind
 from heatwatch.domain.instants import HOUR_MS, iso
+from heatwatch.domain.people import Role
 from heatwatch.domain.register import PointRow
 from heatwatch.domain.temperature import ClockRule, Judging, RoomClass, Standard, Version
 from heatwatch.errors import BadInput
@@ -28,8 +31,8 @@ from heatwatch.records.database import Records
 from heatwatch.records.progress import advance
 from heatwatch.records.schema import Arrival, JournalPosition, Quarantine
 from heatwatch.usecases.findings import changed_since, record_findings
+from heatwatch.usecases.people import Change, add_user, make_token
 from heatwatch.usecases.register import import_register
-from heatwatch.usecases.tickets import Dispatch, dispatch
 from tests.shelf import Shelf
 
 T0 = 1764028800000
@@ -63,24 +66,35 @@ def app(records: Records, shelf: Shelf) -> FastAPI:
         clock=lambda: T0,
         version="0.1.0",
         delivery=delivery,
-        findings_csv=lambda kind: f"{kind}\n".encode(),
+        findings_csv=lambda kind, _stations: f"{kind}\n".encode(),
+        signing=Signing("", 12.0, lambda: T0),
     )
 
 
 @pytest.fixture
-def get(app: FastAPI) -> Get:
+def token(records: Records) -> str:
+    """Make a key with which one sees everything."""
+    with records.write() as session:
+        add_user(session, "watcher", Change(role=Role.COMPANY), by="test", now_ms=T0)
+        return make_token(session, "watcher", "test", expires_ms=None, by="test", now_ms=T0)
+
+
+@pytest.fixture
+def get(app: FastAPI, token: str) -> Get:
     """Ask the application."""
 
     def ask(path: str, method: str = "GET", **query: Any) -> httpx.Response:
-        return _ask(app, path, method, query)
+        return _ask(app, token, path, method, query)
 
     return ask
 
 
-def _ask(app: FastAPI, path: str, method: str, query: Mapping[str, Any]) -> httpx.Response:
+def _ask(app: FastAPI, token: str, path: str, method: str, query: Mapping[str, Any]) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+
     async def once() -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
             return await client.request(method, f"/api/v1{path}", params=dict(query))
 
     return asyncio.run(once())
@@ -372,8 +386,9 @@ class TestDescription:
         said = get("/openapi.json").json()
         told = {(method, path) for path, operations in said["paths"].items() for method in operations}
         paths = ["points", "readings", "findings", "findings/{kind}.csv", "findings/{finding_id}", "tickets"]
-        paths += ["tickets/{ticket_id}", "quarantine", "health"]
-        assert told == {("get", f"/api/v1/{path}") for path in paths}
+        paths += ["tickets/{ticket_id}", "quarantine", "health", "me"]
+        posts = {("post", f"/api/v1/{path}") for path in ("sign-in", "sign-out")}
+        assert told == {("get", f"/api/v1/{path}") for path in paths} | posts
         tags = {tag["name"] for tag in said["tags"]}
         for operations in said["paths"].values():
             for operation in operations.values():
@@ -399,7 +414,7 @@ class TestDescription:
         responses = get("/openapi.json").json()["paths"]["/api/v1/readings"]["get"]["responses"]
         assert {status: list(answer["content"]) for status, answer in responses.items()} == {
             "200": ["application/json"],
-            **{status: ["application/problem+json"] for status in ("404", "422", "503")},
+            **{status: ["application/problem+json"] for status in ("401", "403", "404", "422", "503")},
         }
 
     def test_needs_nothing_from_elsewhere(self, app: FastAPI, get: Get) -> None:
@@ -420,13 +435,14 @@ def test_instants_are_written_as_files_write_them(time_ms: int, temp_c: float | 
 class TestServer:
     """The application behind a real server."""
 
-    def test_answers_until_it_is_told_to_stop(self, app: FastAPI) -> None:
+    def test_answers_until_it_is_told_to_stop(self, app: FastAPI, token: str) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
         role, done = ApiRole(app, "127.0.0.1", 0), threading.Event()
         thread = threading.Thread(target=role.run, args=[done])
         thread.start()
         try:
             assert role.wait_started(10)
-            told = httpx.get(f"http://127.0.0.1:{role.bound_port}/api/v1/health")
+            told = httpx.get(f"http://127.0.0.1:{role.bound_port}/api/v1/health", headers=headers)
             assert told.json()["status"] == "ok"
         finally:
             done.set()

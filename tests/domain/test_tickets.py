@@ -9,23 +9,11 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heatwatch.domain.grouping import Join, Merge, Open, Outage, Situation, Spell, Ticket, decide
 from heatwatch.domain.instants import MINUTE_MS
+from heatwatch.domain.life import Facts, Standing, clocks
 from heatwatch.domain.temperature import ClockRule, Version
-from heatwatch.domain.tickets import (
-    LABELS,
-    Clock,
-    Join,
-    Merge,
-    Open,
-    Outage,
-    Scope,
-    Situation,
-    Spell,
-    Ticket,
-    TicketKind,
-    clocks_due,
-    decide,
-)
+from heatwatch.domain.tickets import LABELS, Clock, Scope, TicketKind
 
 LOW, STOP = TicketKind.LOW_TEMPERATURE, TicketKind.HEAT_OUTAGE
 
@@ -318,11 +306,11 @@ def test_a_group_is_the_same_whoever_was_seen_first(order: Sequence[int], at_onc
 def test_clocks_count_from_where_their_rule_says() -> None:
     rules = (ClockRule("start", 0, "R11", "九(三)"), ClockRule("notice", 480, "R12", "九(三)", "cause"))
     version = Version(None, {}, clocks={"heat_outage": rules})
-    assert clocks_due(version, STOP, opened_ms=100 * MINUTE_MS, cause_start_ms=40 * MINUTE_MS) == [
+    assert clocks(version, Facts(STOP, 100 * MINUTE_MS, 40 * MINUTE_MS), Standing()) == [
         Clock("start", "R11", "九(三)", 100 * MINUTE_MS),
         Clock("notice", "R12", "九(三)", 520 * MINUTE_MS),
     ]
-    assert clocks_due(version, LOW, 0, 0) == []
+    assert clocks(version, Facts(LOW, 0, 0), Standing()) == []
 
 
 def test_every_kind_has_a_chinese_name() -> None:

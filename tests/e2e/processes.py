@@ -11,8 +11,29 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
+from heatwatch.domain.people import Role
+from heatwatch.records.database import Records
+from heatwatch.settings import Settings
+from heatwatch.usecases.people import Change, add_user, make_token, person_named
+
 HEATWATCH = [sys.executable, "-c", "from cli.main import main; main()"]
 START_S = 60.0
+WATCHER = "watcher"
+
+
+def token(data_dir: Path) -> str:
+    """Make a key with which one sees everything in a data folder."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    now_ms = time.time_ns() // 1_000_000
+    records = Records(Settings(data_dir=data_dir).records_url)
+    try:
+        records.migrate()
+        with records.write() as session:
+            if person_named(session, WATCHER) is None:
+                add_user(session, WATCHER, Change(role=Role.COMPANY), by="test", now_ms=now_ms)
+            return make_token(session, WATCHER, "test", expires_ms=None, by="test", now_ms=now_ms)
+    finally:
+        records.close()
 
 
 def run(*arguments: object, timeout_s: float = 120.0) -> "subprocess.CompletedProcess[str]":
@@ -29,6 +50,7 @@ class Serve:
         self._command = [*HEATWATCH, "serve", "--data-dir", str(data_dir), "--api-port", "0", "--json"]
         self._command += map(str, arguments)
         self._log = data_dir.parent / f"{data_dir.name}.log"
+        self._token = token(data_dir)
 
     def __enter__(self) -> Self:
         self.start()
@@ -69,7 +91,9 @@ class Serve:
 
     def raw(self, path: str) -> str:
         """Return what the API says, as text."""
-        with urllib.request.urlopen(f"{self.where['api']}/api/v1/{path}", timeout=20) as answer:  # noqa: S310 - our own
+        headers = {"Authorization": f"Bearer {self._token}"}
+        asked = urllib.request.Request(f"{self.where['api']}/api/v1/{path}", headers=headers)  # noqa: S310 - our own
+        with urllib.request.urlopen(asked, timeout=20) as answer:  # noqa: S310 - our own
             text: str = answer.read().decode()
         return text
 

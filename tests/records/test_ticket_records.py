@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dispatch.tickets import Dispatch, dispatch
 from heatwatch.domain.findings import Finding, FindingKind, SubjectKind
 from heatwatch.domain.instants import HOUR_MS, MINUTE_MS
 from heatwatch.domain.register import PointRow, Register
@@ -11,7 +12,7 @@ from heatwatch.domain.temperature import ClockRule, Judging, RoomClass, Standard
 from heatwatch.domain.tickets import TicketKind, TicketState
 from heatwatch.records.database import Records
 from heatwatch.usecases.findings import changed_since, last_change, record_findings
-from heatwatch.usecases.tickets import Dispatch, Story, count_tickets, dispatch, story, tickets
+from heatwatch.usecases.tickets import Story, count_tickets, story, tickets
 
 CLOCKS = {
     "low_temperature": (ClockRule("contact", 30, "R16"),),

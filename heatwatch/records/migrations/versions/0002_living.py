@@ -111,6 +111,7 @@ def _notices() -> None:
         sa.Column("drafted_ms", sa.BigInteger(), nullable=False),
         sa.Column("published_ms", sa.BigInteger(), nullable=True),
         sa.Column("published_by", sa.String(), nullable=False),
+        sa.Column("edited_by", sa.String(), nullable=False),
         sa.Column("due_ms", sa.BigInteger(), nullable=True),
         sa.Column("replaces", BIG_ID, nullable=True),
         sa.ForeignKeyConstraint(["replaces"], ["notices.id"], name=op.f("fk_notices_replaces_notices")),
@@ -151,7 +152,7 @@ def _widen() -> None:
         batch.add_column(sa.Column("done_ms", sa.BigInteger(), nullable=True))
         batch.add_column(sa.Column("told", sa.Boolean(), nullable=False, server_default=sa.false()))
         batch.add_column(sa.Column("off", sa.Boolean(), nullable=False, server_default=sa.false()))
-        batch.create_index(batch.f("ix_ticket_clocks_due_ms"), ["due_ms"])
+        batch.create_index(batch.f("ix_ticket_clocks_told_due_ms"), ["told", "due_ms"])
 
     with op.batch_alter_table("tickets") as batch:
         batch.add_column(sa.Column("responsible", sa.String(), nullable=False, server_default=""))

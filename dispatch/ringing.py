@@ -1,0 +1,39 @@
+"""Clocks that ring: a warning that falls due (R12), and a deadline that passes undone (R14-R19)."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dispatch.tickets import Dispatch
+from heatwatch.domain.instants import iso
+from heatwatch.domain.life import Mark
+from heatwatch.domain.tickets import AT_WORK
+from heatwatch.records.schema import TicketClock, TicketRow
+from heatwatch.usecases.tickets import note
+
+
+def ring(session: Session, by: Dispatch) -> set[int]:
+    """Note every deadline that has passed, and every warning that is due, on its ticket; return those tickets.
+
+    A deadline is missed when its moment has passed: what is done at that very moment is done in time.
+    """
+    at_work = TicketRow.state.in_([str(state) for state in AT_WORK])
+    due = (
+        select(TicketClock)
+        .join(TicketRow, TicketRow.id == TicketClock.ticket_id)
+        .where(TicketClock.told.is_(False), TicketClock.due_ms <= by.at_ms, at_work)
+        .order_by(TicketClock.due_ms, TicketClock.ticket_id, TicketClock.step)
+    )
+    touched = set()
+    for clock in session.scalars(due).all():
+        if clock.step == Mark.WARNING:
+            note(session, clock.ticket_id, by.at_ms, Mark.WARNING, {"rule": clock.rule, "due": iso(clock.due_ms)})
+        elif clock.due_ms < by.at_ms:
+            detail = {"step": clock.step, "rule": clock.rule, "due": iso(clock.due_ms)}
+            note(session, clock.ticket_id, by.at_ms, Mark.OVERDUE, detail)
+        else:
+            continue
+        clock.told = True
+        touched.add(clock.ticket_id)
+    return touched
