@@ -38,7 +38,7 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 ANY_METHOD = "*"
 """Stands for the method of what is mounted as a whole."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_FOR_MACHINES = ("/api", "/health", "/metrics", "/static")
+_FOR_MACHINES = ("/api", "/health", "/metrics", "/static", "/live")
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 
@@ -98,7 +98,20 @@ TABLE: Table = MappingProxyType(
         ("POST", "/sign-out"): Access(EVERYONE, Stations.NONE),
     }
 )
-"""Every route of the application, in the order in which people look for them."""
+"""Every route of the interface, in the order in which people look for them."""
+
+PAGES: Table = MappingProxyType(
+    {
+        ("GET", "/"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/live"): Access(EVERYONE, Stations.NONE),
+        ("GET", "/live/now"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/live/now.html"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/live/rooms"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/language/{language}"): PUBLIC,
+        ("GET", "/static/{path}"): PUBLIC,
+    }
+)
+"""Every route of the console besides: an application that has none does not have these."""
 
 
 def routes_of(routes: Collection[BaseRoute]) -> Iterator[tuple[Key, Any]]:
@@ -343,6 +356,9 @@ def _unknown(request: Request) -> Response:
 def _refuse(request: Request, status: HTTPStatus, why: str) -> Response:
     if not _is_page(request):
         return problem(status, why)
+    shown: Callable[[Request, int, str], Response] | None = getattr(request.scope["app"].state, "error_page", None)
+    if shown is not None:
+        return shown(request, status, why)
     text = f"<!doctype html><html lang=en><title>{status.phrase}</title><h1>{status.phrase}</h1><p>{why}</p></html>"
     return HTMLResponse(text, status)
 

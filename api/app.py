@@ -11,6 +11,10 @@ from starlette.types import ASGIApp
 
 from api import access, problems
 from api import signing as signing_routes
+from api.console import errors as error_pages
+from api.console import pages
+from api.console.backing import Console
+from api.console.render import page
 from api.headers import SecurityHeaders
 from api.routes import Backend, router
 from api.signing import Backing, Signing, plain_page
@@ -37,7 +41,7 @@ TAGS = [
 ]
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - everything that the application tells of is passed in
     records: Records,
     store: ReadingStore,
     journal_sequences: Callable[[], Mapping[str, int]],
@@ -47,6 +51,7 @@ def create_app(
     delivery: Callable[[], Mapping[str, Any]],
     findings_csv: Callable[[FindingKind, Collection[str] | None], bytes],
     signing: Signing,
+    console: Console | None = None,
 ) -> FastAPI:
     """Make the application.
 
@@ -66,6 +71,8 @@ def create_app(
         Gives the file of all findings of a kind: of some stations, or of all (None).
     signing
         What signing in needs.
+    console
+        What the pages are made from; without one there are none.
 
     Raises
     ------
@@ -84,13 +91,18 @@ def create_app(
         dependencies=[Depends(access.granted)],
     )
     app.state.backend = Backend(records, store, journal_sequences, clock, version, delivery, findings_csv)
-    app.state.signing = Backing(records, signing, plain_page)
+    app.state.signing = Backing(records, signing, plain_page if console is None else page)
+    app.state.console = console
     app.include_router(router)
     app.include_router(signing_routes.router)
     problems.install(app)
-    identify = access.Identify(records, signing.wall_clock, signing.auto_sign_in)
-    app.add_middleware(access.AccessControl, table=access.TABLE, identify=identify)
-    access.check(app, access.TABLE)
+    if console is not None:
+        app.include_router(pages.router)
+        error_pages.install(app)
+    identify = app.state.identify = access.Identify(records, signing.wall_clock, signing.auto_sign_in)
+    table = access.TABLE if console is None else {**access.TABLE, **access.PAGES}
+    app.add_middleware(access.AccessControl, table=table, identify=identify)
+    access.check(app, table)
     _describe(app)
     return app
 

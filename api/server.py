@@ -58,8 +58,9 @@ class ApiRole:
         return self._started.wait(timeout_s)
 
     def run(self, stop: threading.Event) -> None:
-        """Serve until `stop` is set, then let running requests end."""
+        """Serve until `stop` is set, then let running requests end; streams look at `app.state.stopping`."""
         self.bind()
+        self._app.state.stopping = stop
         try:
             asyncio.run(self._serve(stop))
         finally:

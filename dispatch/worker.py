@@ -89,10 +89,11 @@ class DispatchWorker:
         led = progress(session, FOLLOWED)
         if led is None or led.as_of_ms is None:
             return False
-        by = self._dispatch(session, led.as_of_ms)
-        acting(session, HEATWATCH, by.at_ms)
         told_from = self._read_up_to(session, DEEDS)
-        released, acted_on = self._heed(session, events_since(session, told_from), by)
+        deeds = events_since(session, told_from)
+        by = self._dispatch(session, max([led.as_of_ms, *(deed.at_ms for deed in deeds)]))
+        acting(session, HEATWATCH, by.at_ms)
+        released, acted_on = self._heed(session, deeds, by)
         changed = changed_since(session, self._read_up_to(session, self.name))
         stands = dispatch(session, changed, by, stations=released)
         due = ring(session, by) | drafts_due(session, self._standard, by.at_ms) | acted_on

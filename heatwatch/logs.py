@@ -26,8 +26,9 @@ from heatwatch.settings import LogFormat
 TOLD = "heatwatch"
 OURS = (TOLD, "ingest", "analytics", "dispatch", "api", "dashboards", "simulators", "cli")
 HANDLER = "heatwatch"
-LEFT_BY_OTHERS = frozenset({"message", "asctime"})
-"""What another handler's formatter leaves on a record; no fact."""
+NO_FACTS = frozenset({"_record", "message", "asctime"})
+"""What structlog and other handlers' formatters leave on a record."""
+_facts = ExtraAdder()
 
 
 def configure(log_format: LogFormat, *, level: int | None = None, stream: TextIO | None = None) -> None:
@@ -58,7 +59,7 @@ def configure(log_format: LogFormat, *, level: int | None = None, stream: TextIO
 
 def formatter(log_format: LogFormat, *, colors: bool = False) -> logging.Formatter:
     """Return what writes a record as a line."""
-    return ProcessorFormatter(processors=[ExtraAdder(), _head, *_written(log_format, colors=colors)])
+    return ProcessorFormatter(processors=[_lined_up, *_written(log_format, colors=colors)])
 
 
 def _written(log_format: LogFormat, *, colors: bool) -> list[Processor]:
@@ -75,17 +76,18 @@ def _written(log_format: LogFormat, *, colors: bool) -> list[Processor]:
     return [renderer]
 
 
-def _head(_logger: WrappedLogger, _method: str, said: EventDict) -> EventDict:
-    """Put in front what every line begins with, from the record itself: lines tell when something was, not is written.
+def _lined_up(logger: WrappedLogger, method: str, said: EventDict) -> EventDict:
+    """Put in front what every line begins with: lines tell when something was, not when it is written.
 
-    Facts follow as they were given; none can pass for the head.
+    Facts follow as they were given; one that bears a name of the head has it with a `_` behind.
     """
-    record: logging.LogRecord = said.pop("_record")
-    del said["_from_structlog"]
+    record: logging.LogRecord = said["_record"]
     head = {
         "time": iso(int(record.created * 1000)),
         "level": record.levelname.lower(),
         "logger": record.name,
-        "event": said.pop("event"),
+        "event": said["event"],
     }
-    return {**head, **{name: fact for name, fact in said.items() if name not in head and name not in LEFT_BY_OTHERS}}
+    facts = {name: fact for name, fact in _facts(logger, method, {"_record": record}).items() if name not in NO_FACTS}
+    raised = {name: said[name] for name in ("exc_info", "stack_info") if name in said}
+    return {**head, **{f"{name}_" if name in head else name: fact for name, fact in facts.items()}, **raised}

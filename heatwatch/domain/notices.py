@@ -123,14 +123,14 @@ def steps(stop: Stop, notices: Sequence[Notice], at_ms: int) -> list[Step]:
         return [*dropped, Draft(ending, publish=True, replaces=shown.id)] if shown is not None and said else dropped
     if shown is not None and said:
         return [] if set(stop.buildings) <= set(shown.buildings) else [_again(shown.id)]
-    return _announce(stop, drafts, at_ms)
+    return _announce(stop, drafts, None if shown is None else shown.id, at_ms)
 
 
-def _announce(stop: Stop, drafts: Sequence[Notice], at_ms: int) -> list[Step]:
+def _announce(stop: Stop, drafts: Sequence[Notice], shown_id: int | None, at_ms: int) -> list[Step]:
     """See to the notice of a stop that goes on and was not announced yet."""
     due = stop.known or at_ms >= stop.publish_from_ms
     if not drafts:
-        return [Draft(NoticeKind.STOP, publish=due)]
+        return [Draft(NoticeKind.STOP, publish=due, replaces=shown_id)]
     draft = drafts[-1]
     stale = (draft.start_ms, draft.buildings) != (stop.start_ms, stop.buildings)
     first: list[Step] = [Redraft(draft.id)] if stale else []

@@ -39,6 +39,19 @@ CODED = """
 SELECT c.code, r.time_ms, r.temp_c FROM readings r JOIN coded c USING (source)
 WHERE r.time_ms >= $start_ms AND r.time_ms < $end_ms"""
 
+# Two numbers of one source and time contest each other; only rows that are marked as conflicts are looked at again.
+LATEST = """
+WITH contested AS (
+    SELECT source, time_ms FROM readings SEMI JOIN (
+        SELECT source, time_ms FROM readings WHERE conflict AND time_ms >= $start_ms AND time_ms < $end_ms
+    ) USING (source, time_ms)
+    WHERE time_ms >= $start_ms AND time_ms < $end_ms AND isfinite(temp_c)
+    GROUP BY source, time_ms HAVING count(*) > 1)
+SELECT c.code, max(r.time_ms) AS time_ms, arg_max(r.temp_c, r.time_ms) AS temp_c
+FROM readings r JOIN coded c USING (source) ANTI JOIN contested x ON r.source = x.source AND r.time_ms = x.time_ms
+WHERE r.time_ms >= $start_ms AND r.time_ms < $end_ms AND r.temp_c BETWEEN $low_c AND $high_c
+GROUP BY c.code"""
+
 FAR_MS = np.iinfo(np.int64)
 
 
@@ -96,6 +109,20 @@ class EmbeddedReadings:
             source = sorted({name for (name,) in names})
             cursor.register("coded", pa.table({"source": _texts(source), "code": pa.array(np.arange(len(source)))}))
             return _in_order(source, cursor.execute(CODED, span).fetchnumpy())
+
+    def latest(
+        self, sources: Sequence[str], start_ms: int, end_ms: int, range_c: tuple[float, float]
+    ) -> ReadingColumns:
+        """Return the newest valid row of each of `sources` measured in `[start_ms, end_ms)`, where there is one.
+
+        Valid is a number within `range_c` [degC], both ends included, that is the only number of its source and time.
+        """
+        low_c, high_c = range_c
+        asked = {"start_ms": start_ms, "end_ms": end_ms, "low_c": low_c, "high_c": high_c}
+        source = sorted(set(sources))
+        with self._transaction() as cursor:
+            cursor.register("coded", pa.table({"source": _texts(source), "code": pa.array(np.arange(len(source)))}))
+            return _in_order(source, cursor.execute(LATEST, asked).fetchnumpy())
 
     def count(self) -> int:
         """Return how many rows are kept."""

@@ -102,6 +102,15 @@ class ReadingStore(Protocol):
         """Return the rows of `sources` (None: all) measured in `[start_ms, end_ms)` (None: unbounded)."""
         ...
 
+    def latest(
+        self, sources: Sequence[str], start_ms: int, end_ms: int, range_c: tuple[float, float]
+    ) -> ReadingColumns:
+        """Return the newest valid row of each of `sources` measured in `[start_ms, end_ms)`, where there is one.
+
+        Valid is a number within `range_c` [degC], both ends included, that is the only number of its source and time.
+        """
+        ...
+
     def count(self) -> int:
         """Return how many rows are kept."""
         ...

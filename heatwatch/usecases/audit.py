@@ -13,6 +13,7 @@ as the database; so note one often.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -28,7 +29,8 @@ from heatwatch.records.schema import AuditEntry, AuditHead
 Entry = Mapping[str, Any]
 Anchor = tuple[int, str]
 """A head that was noted: the number of its entry, and its digest."""
-_INT64 = range(-(2**63), 2**63)
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_NO_KEY = 2**63
 _T = TypeVar("_T")
 
 
@@ -251,8 +253,8 @@ def _key(kept: Kept, subject_id: str) -> Any:
     """Return the key of a row; None where no row can have it."""
     if kept.key.type.python_type is not int:
         return subject_id
-    number = int(subject_id) if subject_id.lstrip("-").isdecimal() else None
-    return number if number in _INT64 and str(number) == subject_id else None
+    number = int(subject_id) if _NUMBER.fullmatch(str(subject_id)) else _NO_KEY
+    return number if abs(number) < _NO_KEY else None
 
 
 def _without_entry(session: Session, kept: Kept) -> Iterator[Fault]:

@@ -34,7 +34,7 @@ RESERVED = frozenset({"heatwatch"})
 """Names under which heatwatch itself acts."""
 FAILURES_MAX = 10
 FAILURES_WITHIN_MS = 15 * 60 * 1000
-_NAMES_REMEMBERED = 10_000
+NAMES_REMEMBERED = 10_000
 _CHECKED_AT_ONCE = 4
 _CHECK_WAIT_S = 1.0
 _SECRET_BYTES = 32
@@ -140,11 +140,13 @@ class Door:
             return sum(now_ms - at_ms < FAILURES_WITHIN_MS for at_ms in failed) >= FAILURES_MAX
 
     def failed(self, name: str, now_ms: int) -> None:
-        """Count a failure."""
+        """Count a failure; of very many names, the one that failed longest ago is forgotten."""
         with self._lock:
-            if name not in self._failures and len(self._failures) >= _NAMES_REMEMBERED:
-                self._forget(now_ms)
-            self._failures.setdefault(name, deque(maxlen=FAILURES_MAX)).append(now_ms)
+            failed = self._failures.pop(name, None) or deque(maxlen=FAILURES_MAX)
+            failed.append(now_ms)
+            self._failures[name] = failed
+            if len(self._failures) > NAMES_REMEMBERED:
+                del self._failures[next(iter(self._failures))]
 
     def entered(self, name: str) -> None:
         """Forget the failures of a name."""
@@ -166,12 +168,6 @@ class Door:
             yield
         finally:
             self._checking.release()
-
-    def _forget(self, now_ms: int) -> None:
-        """Forget the names whose failures are old; and the one that was remembered first, where none is."""
-        old = [name for name, failed in self._failures.items() if now_ms - failed[-1] >= FAILURES_WITHIN_MS]
-        for name in old or [next(iter(self._failures))]:
-            del self._failures[name]
 
 
 def sign_in(records: Records, door: Door, name: str, password: str, *, now_ms: int, hours: float) -> str | None:

@@ -12,8 +12,9 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
@@ -38,6 +39,7 @@ from heatwatch.records.database import Records
 from heatwatch.records.progress import advance
 from heatwatch.records.schema import FindingRow, Quarantine, TicketRow
 from heatwatch.settings import Settings
+from heatwatch.usecases import people
 from heatwatch.usecases.findings import changed_since, record_findings
 from heatwatch.usecases.people import FAILURES_MAX, Change, Door, add_user, change_user, make_token, revoke_token
 from heatwatch.usecases.register import import_register
@@ -49,6 +51,12 @@ PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
 HERE = "http://127.0.0.1"
 FORM = {"Accept": "text/html"}
 WHOM = [(role, confined) for role in Role for confined in (False, True) if confined or role not in OF_STATIONS]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let argon2 take less time than it should."""
+    monkeypatch.setattr(people, "_HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
 
 
 @pytest.fixture
@@ -209,7 +217,7 @@ class TestTable:
         def forgotten() -> str:
             return "secret"
 
-        house.app.add_route("/forgotten", lambda _: None)
+        house.app.add_route("/forgotten", lambda _: Response("secret"))
         for path in ("/api/v1/forgotten", "/forgotten"):
             told = house.ask("GET", path, headers=boss)
             assert told.status_code == 500
@@ -276,7 +284,7 @@ class TestEveryRoute:
 
     @pytest.mark.parametrize("role", list(Role))
     def test_tells_a_station_nothing_of_another(self, house: House, role: Role) -> None:
-        """Whatever is asked for, no name and no number of the other station is in the answer."""
+        """Whatever is asked for, no name of the other station is in the answer."""
         numbers = _two_stations(house)
         headers = house.token(house.person(role, confined=True))
         told_of_own = set()
@@ -288,7 +296,7 @@ class TestEveryRoute:
                 assert f"-{OTHER}" not in told.text, (key, query)
                 if f"-{OWN}" in told.text and told.status_code == 200:
                     told_of_own.add(key[1].removeprefix("/api/v1/"))
-                if query and told.status_code == 200 and "total" in told.text:
+                if query and told.status_code == 200 and told.text.startswith('{"items":'):
                     assert told.json()["total"] == 0, (key, query)
         assert {"points", "readings", "findings", "findings/{kind}.csv", "findings/{finding_id}"} <= told_of_own
         assert {"tickets", "tickets/{ticket_id}"} <= told_of_own
@@ -311,10 +319,9 @@ class TestEveryRoute:
 
 def test_a_room_that_changed_its_station_shows_each_its_own_time(house: House) -> None:
     moved = T0 + HOUR_MS
-    at = {"valid_to": from_ms(moved)}, {"valid_from": from_ms(moved)}
     rows = [
-        PointRow("p", f"b-{which}", f"s-{which}", RoomClass.APARTMENT, **when)
-        for which, when in zip((OWN, OTHER), at, strict=True)
+        PointRow("p", f"b-{OWN}", f"s-{OWN}", RoomClass.APARTMENT, valid_to=from_ms(moved)),
+        PointRow("p", f"b-{OTHER}", f"s-{OTHER}", RoomClass.APARTMENT, valid_from=from_ms(moved)),
     ]
     with house.records.write() as session:
         acting(session, "test", T0)

@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import select
 
 from analytics.worker import AnalyticsWorker
+from dispatch.worker import DispatchWorker
 from heatwatch import logs
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import MINUTE_MS
@@ -24,7 +25,7 @@ from heatwatch.domain.register import PointRow
 from heatwatch.domain.temperature import RoomClass
 from heatwatch.files.rules_file import default_standard
 from heatwatch.records.database import Records
-from heatwatch.records.schema import FindingRow
+from heatwatch.records.schema import FindingRow, TicketEvent
 from heatwatch.settings import LogFormat
 from heatwatch.usecases.register import import_register
 from heatwatch.usecases.roles import Bell
@@ -65,13 +66,20 @@ class TestForms:
 
     def test_json_is_one_object_a_line_with_its_head_in_front(self, stream: io.StringIO, lines: Lines) -> None:
         logs.configure(LogFormat.JSON, stream=stream)
-        logging.getLogger("ingest.storing").info("stored\n%d", 3, extra={"trace": "w/3", "time": "noon", "f": {"a": 1}})
+        logging.getLogger("ingest.storing").info("stored\n%d", 3, extra={"trace": "w/3", "f": {"a": 1}})
         (line,) = lines()
         assert list(line) == ["time", "level", "logger", "event", "trace", "f"]
         assert line["time"].endswith("Z")
         assert (len(line["time"]), line["time"][10], line["time"][19]) == (24, "T", ".")
         told = (line["level"], line["logger"], line["event"], line["trace"], line["f"])
         assert told == ("info", "ingest.storing", "stored\n3", "w/3", {"a": 1})
+
+    def test_no_fact_takes_the_place_of_the_head(self, stream: io.StringIO, lines: Lines) -> None:
+        logs.configure(LogFormat.JSON, stream=stream)
+        logging.getLogger("dispatch").info("ticket %d", 3, extra={"event": "opened", "time": "noon"})
+        (line,) = lines()
+        assert (line["event"], line["event_"], line["time_"]) == ("ticket 3", "opened", "noon")
+        assert line["time"].endswith("Z")
 
     def test_an_exception_stays_on_its_line(self, stream: io.StringIO, lines: Lines) -> None:
         logs.configure(LogFormat.JSON, stream=stream)
@@ -119,7 +127,7 @@ class TestForms:
 
 
 class Way:
-    """Journal, store, records, ingest's second half and analytics, without a broker."""
+    """Journal, store, records, and every role but the broker's side of ingest."""
 
     def __init__(self, folder: Path) -> None:
         self.records = Records(f"sqlite:///{folder / 'records.sqlite'}")
@@ -131,12 +139,13 @@ class Way:
         self.analytics = AnalyticsWorker(
             self.records, self.store, default_standard(), zone, Bell(), wall_clock=clock, judge_every_s=1
         )
+        self.dispatch = DispatchWorker(self.records, self.store, default_standard(), Bell(), timezone=zone.key)
         rows = [PointRow(name, "b1", "s1", RoomClass.APARTMENT, interval_s=1800) for name in ("p1", "p2")]
         with self.records.write() as session:
             import_register(session, rows, "test", "", NOW)
 
     def receive(self, *rows: tuple[str, float]) -> None:
-        """Let half an hour pass, and what points measured then arrive, be stored and judged."""
+        """Let half an hour pass, and what points measured then arrive and take their way."""
         self.now_ms += 30 * MINUTE_MS
         self.journal.append(
             [
@@ -153,6 +162,7 @@ class Way:
         storing.stop()
         storing.run()
         self.analytics.pass_once()
+        self.dispatch.pass_once()
 
     def close(self) -> None:
         self.journal.close()
@@ -188,6 +198,20 @@ def test_a_cold_readings_id_leads_to_the_finding(way: Way, stream: io.StringIO, 
     with way.records.read() as session:
         row = session.get_one(FindingRow, number)
     assert (row.kind, row.subject_id, row.trace) == (FindingKind.COLD_SPELL, "p1", "ingest-1/5")
+
+
+def test_the_id_of_the_reading_that_confirms_a_spell_leads_to_its_ticket(
+    way: Way, stream: io.StringIO, lines: Lines
+) -> None:
+    logs.configure(LogFormat.JSON, stream=stream)
+    for _ in range(3):
+        way.receive(("p1", 15.0))
+    told = find(lines(), "ingest-1/3")
+    assert [line["logger"].split(".")[0] for line in told][:3] == ["ingest", "analytics", "dispatch"]
+    with way.records.read() as session:
+        events = {event.kind: event.detail for event in session.scalars(select(TicketEvent))}
+    assert events["opened"]["trace"] == events["finding_added"]["trace"] == "ingest-1/3"
+    assert [events["finding_added"]["finding_id"]] == told[1]["findings"]["ingest-1/3"]
 
 
 def test_one_line_a_commit_and_none_where_no_finding_has_changed(way: Way, stream: io.StringIO, lines: Lines) -> None:

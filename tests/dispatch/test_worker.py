@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,130 +12,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, select
 
-from dispatch.worker import DispatchWorker
-from heatwatch.domain.findings import Finding, FindingKind, SubjectKind
+from heatwatch.domain.findings import Finding, FindingKind
 from heatwatch.domain.instants import HOUR_MS, MINUTE_MS, iso
-from heatwatch.domain.register import PointRow
-from heatwatch.domain.temperature import ClassRules, ClockRule, Hours, Judging, RoomClass, Standard, Version
 from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
-from heatwatch.records.schema import TicketEvent, TicketFinding, TicketRow
-from heatwatch.usecases.findings import record_findings
-from heatwatch.usecases.register import import_register
-from heatwatch.usecases.roles import Bell
-from heatwatch.usecases.tickets import Story, count_tickets, story, tickets
+from heatwatch.records.schema import (
+    AuditEntry,
+    NoticeRow,
+    OutboxRow,
+    TicketClock,
+    TicketEvent,
+    TicketFinding,
+    TicketRow,
+)
+from heatwatch.usecases.tickets import Story, count_tickets
+from tests.dispatch.office import T0, Office, at, fresh_records, spell, stop
 from tests.shelf import Shelf
-
-T0 = 1764028800000  # 2025-11-25 00:00 UTC, 08:00 in Shanghai
-CLOCKS = {
-    "low_temperature": (
-        ClockRule("contact", 30, "R16", "九(十)"),
-        ClockRule("opinion", 60, "R15", "四(五)"),
-        ClockRule("on_site", 120, "R16", "九(十)"),
-        ClockRule("finish", 1440, "R18", "九(十)"),
-    ),
-    "heat_outage": (
-        ClockRule("start", 0, "R11", "九(三)"),
-        ClockRule("opinion", 60, "R15", "四(五)"),
-        ClockRule("warning", 360, "R12", "九(三)", "cause"),
-        ClockRule("notice", 480, "R12", "九(三)", "cause"),
-        ClockRule("finish", 1440, "R18", "九(十)"),
-    ),
-}
-HOURS = (Hours(360, 1260, 18.0, rule="R1"), Hours(1260, 360, 16.0, rule="R2"))
-STANDARD = Standard((Version(None, {RoomClass.APARTMENT: ClassRules(HOURS, 18.0)}, clocks=CLOCKS),), Judging())
-
-
-def spell(point: str, start_h: float, end_h: float | None = None, confirmed_h: float | None = None) -> Finding:
-    """Make a cold spell, confirmed an hour after its start where nothing else is said."""
-    confirmed = start_h + 1 if confirmed_h is None else confirmed_h
-    return Finding(
-        FindingKind.COLD_SPELL,
-        SubjectKind.POINT,
-        point,
-        "b1",
-        "s1",
-        _at(start_h),
-        None if end_h is None else _at(end_h),
-        end_h is None,
-        _at(confirmed),
-        {"rule": "R1"},
-    )
-
-
-def stop(start_h: float, end_h: float | None = None, *, station: bool = False) -> Finding:
-    subject = (SubjectKind.STATION, "s1", "") if station else (SubjectKind.BUILDING, "b1", "b1")
-    end_ms = None if end_h is None else _at(end_h)
-    detail = {"evidence": "rooms", "confidence": 0.9, "points": 5}
-    return Finding(FindingKind.HEAT_OUTAGE, *subject, "s1", _at(start_h), end_ms, end_ms is None, None, detail)
-
-
-def _at(hours: float) -> int:
-    return T0 + round(hours * HOUR_MS)
-
-
-class Office:
-    """Analytics and dispatch on one set of records."""
-
-    def __init__(self, records: Records, shelf: Shelf | None = None) -> None:
-        self.records, self.shelf, self.bell = records, shelf or Shelf(), Bell()
-        self.worker = self.hire()
-        self.step = 0
-
-    def hire(self) -> DispatchWorker:
-        """Return a worker that knows nothing, as after a restart."""
-        return DispatchWorker(self.records, self.shelf, STANDARD, self.bell, timezone="Asia/Shanghai")
-
-    def register(self, *rooms: str, **more: Any) -> None:
-        rows = [PointRow(room, "b1", "s1", RoomClass.APARTMENT, **more) for room in rooms]
-        with self.records.write() as session:
-            import_register(session, rows, "points.csv", "0" * 64, 1)
-
-    def find(self, *found: Finding, at_h: float = 2.0, gone: Sequence[Finding] = ()) -> None:
-        """Let analytics judge the subjects of `found` and `gone`, as of an hour."""
-        subjects = {(one.kind, one.subject_kind, one.subject_id) for one in (*found, *gone)}
-        self.step += 1
-        with self.records.write() as session:
-            record_findings(session, found, subjects, _at(at_h))
-            advance(session, "analytics", self.step, _at(at_h), {"run": "r", "step": self.step, "now": _at(at_h)})
-
-    def judge(self, *found: Finding, at_h: float = 2.0, gone: Sequence[Finding] = ()) -> Office:
-        self.find(*found, at_h=at_h, gone=gone)
-        self.worker.pass_once()
-        return self
-
-    def stories(self) -> list[Story]:
-        with self.records.read() as session:
-            told = [story(session, ticket.id) for ticket in tickets(session)]
-        return sorted((one for one in told if one is not None), key=lambda one: one.ticket.id)
-
-    def picture(self) -> list[tuple[str, str, str, list[int]]]:
-        """Return each ticket's kind, scope, state and findings."""
-        return [
-            (one.ticket.kind, one.ticket.scope, one.ticket.state, [row.id for row in one.findings])
-            for one in self.stories()
-        ]
-
-
-def _records(folder: Path) -> Records:
-    """Make records that do not wait for the disk."""
-    made = Records(f"sqlite:///{folder / 'records.sqlite'}")
-    event.listen(made.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    made.migrate()
-    return made
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    made = _records(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def office(records: Records) -> Office:
-    return Office(records)
 
 
 def _events(told: Story) -> list[str]:
@@ -153,16 +44,16 @@ def test_a_confirmed_spell_opens_a_ticket_with_its_clocks(office: Office) -> Non
     ticket = told.ticket
     assert (ticket.kind, ticket.state, ticket.emergency, ticket.rule) == ("low_temperature", "open", False, "R1")
     assert (ticket.scope, ticket.room_id, ticket.point_id) == ("room", "p1", "p1")
-    assert (ticket.opened_ms, ticket.cause_start_ms) == (_at(2), _at(0))
-    assert [(one.step, one.rule, one.due_ms - _at(2)) for one in told.clocks] == [
+    assert (ticket.opened_ms, ticket.cause_start_ms) == (at(2), at(0))
+    assert [(one.step, one.rule, one.due_ms - at(2)) for one in told.clocks] == [
         ("contact", "R16", 30 * MINUTE_MS),
         ("opinion", "R15", 60 * MINUTE_MS),
         ("on_site", "R16", 120 * MINUTE_MS),
         ("finish", "R18", 1440 * MINUTE_MS),
     ]
     assert [(one.kind, one.who, one.at_ms) for one in told.events] == [
-        ("opened", "heatwatch", _at(2)),
-        ("finding_added", "heatwatch", _at(2)),
+        ("opened", "heatwatch", at(2)),
+        ("finding_added", "heatwatch", at(2)),
     ]
 
 
@@ -178,7 +69,7 @@ def test_a_spell_that_is_over_when_it_is_seen_opens_one_and_says_so(office: Offi
     assert _events(told) == ["opened", "finding_added", "finding_ended"]
     assert told.events[-1].detail == {
         "finding_id": told.findings[0].id,
-        "end": iso(_at(3)),
+        "end": iso(at(3)),
         "trace": "",
     }
 
@@ -218,11 +109,11 @@ def test_a_heat_outage_is_an_emergency_at_once(office: Office) -> None:
     assert (ticket.kind, ticket.emergency, ticket.rule, ticket.scope) == ("heat_outage", True, "R11", "building")
     due = {one.step: one.due_ms for one in told.clocks}
     assert due == {
-        "start": _at(3),
-        "opinion": _at(4),
-        "warning": _at(6),
-        "notice": _at(8),
-        "finish": _at(27),
+        "start": at(3),
+        "opinion": at(4),
+        "warning": at(6),
+        "notice": at(8),
+        "finish": at(27),
     }
 
 
@@ -231,16 +122,16 @@ def test_no_stop_reaches_its_notice_unannounced_because_it_joined_another(office
     office.judge(stop(0), at_h=1).judge(stop(4, station=True), at_h=5)
     assert office.picture() == [("heat_outage", "building", "merged", []), ("heat_outage", "station", "open", [1, 2])]
     told = office.stories()[1]
-    assert told.ticket.cause_start_ms == _at(0)
-    assert {one.step: one.due_ms for one in told.clocks if one.rule == "R12"} == {"warning": _at(6), "notice": _at(8)}
+    assert told.ticket.cause_start_ms == at(0)
+    assert {one.step: one.due_ms for one in told.clocks if one.rule == "R12"} == {"warning": at(6), "notice": at(8)}
     assert told.events[-1].kind == "cause_earlier"
-    assert told.events[-1].detail == {"cause_start": iso(_at(0)), "steps": ["warning", "notice"]}
+    assert told.events[-1].detail == {"cause_start": iso(at(0)), "steps": ["warning", "notice"]}
 
 
 def test_a_stop_that_turns_out_to_have_begun_earlier_is_due_earlier_never_later(office: Office) -> None:
     office.judge(stop(2), at_h=3).judge(stop(1), at_h=4).judge(stop(2), at_h=5)
     (told,) = office.stories()
-    assert {one.step: one.due_ms for one in told.clocks if one.rule == "R12"} == {"warning": _at(7), "notice": _at(9)}
+    assert {one.step: one.due_ms for one in told.clocks if one.rule == "R12"} == {"warning": at(7), "notice": at(9)}
 
 
 def test_a_ticket_follows_its_findings_to_their_end(office: Office) -> None:
@@ -287,7 +178,7 @@ def test_a_stop_withdrawn_and_found_again_is_the_same_emergency(office: Office) 
     office.judge(stop(2), at_h=3).judge(gone=[stop(2)], at_h=4).judge(stop(1), at_h=5)
     (told,) = office.stories()
     assert {row.id for row in told.findings} == {1, 2}
-    assert told.ticket.cause_start_ms == _at(1)
+    assert told.ticket.cause_start_ms == at(1)
 
 
 def test_evidence_of_a_group_is_of_all_its_rooms(records: Records) -> None:
@@ -371,7 +262,8 @@ def _found(judgement: dict[str, tuple[int, int | None]]) -> list[Finding]:
 
 def _everything(records: Records) -> list[list[tuple[Any, ...]]]:
     with records.read() as session:
-        tables = [table.__table__ for table in (TicketRow, TicketFinding, TicketEvent)]
+        kept = (TicketRow, TicketFinding, TicketEvent, TicketClock, NoticeRow, OutboxRow, AuditEntry)
+        tables = [table.__table__ for table in kept]
         return [[tuple(row) for row in session.execute(select(table))] for table in tables]
 
 
@@ -384,7 +276,7 @@ def test_a_restart_between_any_two_passes_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, judgements: list[dict[str, Any]], restarts: st.DataObject
 ) -> None:
     """Whatever is judged and judged otherwise; and no finding that stands has two tickets or none."""
-    steady, restarted = (Office(_records(tmp_path_factory.mktemp(name))) for name in ("steady", "restarted"))
+    steady, restarted = (Office(fresh_records(tmp_path_factory.mktemp(name))) for name in ("steady", "restarted"))
     for one in (steady, restarted):
         one.register("p1", "p2", "p3", "p4")
     for at_h, judgement in enumerate(judgements, 30):

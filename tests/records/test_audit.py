@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - statements are put together to tamper with the database of the test
 """The audit trail: it follows every change of an audited row, and whatever was done behind its back is found."""
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from heatwatch.usecases.register import import_register
 from heatwatch.usecases.rules import record_rules
 
 NOW = 1_764_038_400_000
+HASH = "$argon2$x"
 COLUMNS = [column.name for column in AuditEntry.__table__.columns]
 
 
@@ -49,9 +51,7 @@ def ticket(**more: Any) -> TicketRow:
 
 
 def user(name: str) -> UserRow:
-    return UserRow(
-        name=name, display_name="王芳", role="dispatch", stations=[], password_hash="$argon2$x", created_ms=NOW
-    )
+    return UserRow(name=name, display_name="王芳", role="dispatch", stations=[], password_hash=HASH, created_ms=NOW)
 
 
 def write(records: Records, change: Callable[[Session], object], who: str = "wang") -> None:
@@ -183,12 +183,12 @@ class TestEntries:
         def odd(session: Session) -> None:
             session.add(ticket(emergency=0, evidence=[("p", 1, 2.0)]))
             session.flush()
-            session.add(TicketEvent(ticket_id=1, at_ms=NOW, kind="k", who="w", detail={10: None, 9: {"审": "\ud800"}}))  # type: ignore[dict-item]
+            session.add(TicketEvent(ticket_id=1, at_ms=NOW, kind="k", who="w", detail={10: None, 9: {"审": "\ud800"}}))
             session.get_one(TicketRow, 1).opened_ms = TicketRow.opened_ms + 1
 
         write(records, odd)
         assert found(records) == []
-        assert said(records)[-1]["content"] == {"opened_ms": [NOW, NOW + 1]} or len(said(records)) == 3
+        assert said(records)[-1]["content"] == {"opened_ms": [NOW, NOW + 1]}
 
     def test_a_change_with_nobody_behind_it_is_refused(self, trail: Records) -> None:
         with pytest.raises(RuntimeError, match="say who"), trail.write() as session:
@@ -227,9 +227,8 @@ class TestEntries:
         ],
     )
     def test_statements_past_the_trail_are_refused(self, trail: Records, past: Any) -> None:
-        with pytest.raises(RuntimeError, match="audited"), trail.write() as session:
-            acting(session, "wang", NOW)
-            session.execute(past)
+        with pytest.raises(RuntimeError, match="audited"):
+            write(trail, lambda session: session.execute(past))
         assert found(trail) == []
 
     def test_statements_on_other_tables_are_not(self, trail: Records) -> None:
@@ -237,9 +236,8 @@ class TestEntries:
         write(trail, lambda session: session.execute(delete(FindingRow)))
 
     def test_the_trail_itself_takes_no_rows(self, trail: Records) -> None:
-        with pytest.raises(TypeError, match="keeps itself"), trail.write() as session:
-            acting(session, "wang", NOW)
-            session.delete(session.get_one(AuditEntry, 8))
+        with pytest.raises(TypeError, match="keeps itself"):
+            write(trail, lambda session: session.delete(session.get_one(AuditEntry, 8)))
         assert found(trail) == []
 
     def test_what_is_rolled_back_leaves_nothing(self, trail: Records) -> None:
@@ -328,9 +326,7 @@ class TestTampering:
             assert f"entry {seq + 1}" in str(after[0])
             assert f"entry {seq} is missing before it" in after[0].what
         elif mended:
-            assert [str(fault) for fault in after] == [
-                "entry 5, tickets 1: state changed behind the trail's back since"
-            ] or places(after) == {(5, "tickets", "1")}
+            assert list(map(str, after)) == ["entry 5, tickets 1: state changed behind the trail's back since"]
         else:
             assert after[0].seq == 7
             assert "the head says that the trail ends with entry 8" in after[0].what
@@ -494,11 +490,12 @@ class TestAtOnce:
 
         def work(name: str) -> None:
             for number in range(15):
-                write(records, lambda session: session.add(ticket(subject=f"{name} {number}")))  # noqa: B023
-                write(
-                    records,
-                    lambda session: setattr(session.get_one(TicketRow, 1 + number % 3), "sent", name + str(number)),
-                )  # noqa: B023, E501
+                with records.write() as session:
+                    acting(session, name, number)
+                    session.add(ticket(subject=f"{name} {number}"))
+                with records.write() as session:
+                    acting(session, name, number)
+                    session.get_one(TicketRow, 1 + number % 3).sent = f"{name} {number}"
 
         threads = [threading.Thread(target=work, args=(name,)) for name in "cdef"]
         for thread in threads:
@@ -522,7 +519,8 @@ class TestAdoption:
             connection.execute(
                 text(
                     "INSERT INTO tickets (id, kind, state, emergency, scope, station_id, building_id, rule, opened_ms,"
-                    " cause_start_ms, evidence) VALUES (7, 'k', 'open', :no, 'room', 's', 'b', 'R1', 1, 1, '[[1, 2.50]]')"
+                    " cause_start_ms, evidence)"
+                    " VALUES (7, 'k', 'open', :no, 'room', 's', 'b', 'R1', 1, 1, '[[1, 2.50]]')"
                 ),
                 {"no": False},
             )
