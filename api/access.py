@@ -96,6 +96,9 @@ TABLE: Table = MappingProxyType(
         ("GET", SIGN_IN): PUBLIC,
         ("POST", SIGN_IN): PUBLIC,
         ("POST", "/sign-out"): Access(EVERYONE, Stations.NONE),
+        ("GET", "/health/live"): PUBLIC,
+        ("GET", "/health/ready"): PUBLIC,
+        ("GET", "/metrics"): Access(OFFICE, Stations.ALL),
     }
 )
 """Every route of the interface, in the order in which people look for them."""

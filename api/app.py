@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp
 
-from api import access, problems
+from api import access, observing, problems
 from api import signing as signing_routes
 from api.console import errors as error_pages
 from api.console import pages
 from api.console.backing import Console
 from api.console.render import page
 from api.headers import SecurityHeaders
+from api.observing import Watched
 from api.routes import Backend, router
 from api.signing import Backing, Signing, plain_page
 from heatwatch.domain.findings import FindingKind
@@ -51,6 +53,7 @@ def create_app(  # noqa: PLR0913 - everything that the application tells of is p
     delivery: Callable[[], Mapping[str, Any]],
     findings_csv: Callable[[FindingKind, Collection[str] | None], bytes],
     signing: Signing,
+    checks: Mapping[str, Callable[[], bool]] = MappingProxyType({}),
     console: Console | None = None,
 ) -> FastAPI:
     """Make the application.
@@ -71,6 +74,8 @@ def create_app(  # noqa: PLR0913 - everything that the application tells of is p
         Gives the file of all findings of a kind: of some stations, or of all (None).
     signing
         What signing in needs.
+    checks
+        Tells of each part of this process whether it works, by name.
     console
         What the pages are made from; without one there are none.
 
@@ -95,6 +100,7 @@ def create_app(  # noqa: PLR0913 - everything that the application tells of is p
     app.state.console = console
     app.include_router(router)
     app.include_router(signing_routes.router)
+    observing.install(app, Watched(records, store, checks, clock, journal_sequences))
     problems.install(app)
     if console is not None:
         app.include_router(pages.router)

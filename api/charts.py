@@ -6,20 +6,18 @@ of the company's zone: neither the browser's zone nor a change of the clocks mov
 
 from __future__ import annotations
 
-import gzip
-import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from api.console.sending import Ready
 from api.console.words import Words
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS
@@ -34,6 +32,7 @@ _LANE, _PITCH, _TOP = 16, 18, 4
 _LANES = ("outage", "spell", "silence", "fault")
 _PLOT_TOP = _TOP + _PITCH * len(_LANES) + 8
 _THIN_FROM = 5000
+_FIRST_WIDE = "\u2e80"
 _SPACED = 400
 """With fewer readings than this each is marked."""
 _TICK_PX = 62
@@ -56,9 +55,9 @@ _TINTS = {"outage": 0.13, "spell": 0.12, "unsure": 0.18, "silence": 0.16, "fault
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Vega for browsers, packed, and the digest of its content."""
+    """Vega for browsers, ready to be sent, and the digest of its content."""
 
-    packed: bytes
+    ready: Ready
     digest: str
 
 
@@ -70,13 +69,19 @@ def _made() -> Bundle:
     import vl_convert  # noqa: PLC0415 - carries a JavaScript engine: only where a chart is asked for
 
     code = vl_convert.javascript_bundle().encode()
-    return Bundle(gzip.compress(code, 9, mtime=0), sha256(code).hexdigest()[:16])
+    return Bundle(Ready.of(code, "text/javascript; charset=utf-8", level=9), sha256(code).hexdigest()[:16])
 
 
 def bundle() -> Bundle:
     """Return Vega for browsers; made once in a process, which takes a second or two, while others wait for it."""
     with _making:
         return _made()
+
+
+def prepare() -> None:
+    """Begin to make what a chart will ask for, beside what is done now."""
+    if not _made.cache_info().currsize and not _making.locked():
+        threading.Thread(target=bundle, name="vega", daemon=True).start()
 
 
 def svg(spec: Spec) -> str:
@@ -187,9 +192,10 @@ def _readings(readings: Readings, places: Int64) -> Iterator[dict[str, Any]]:
     """Give the readings as drawn: `s` counts the stretches in which no silence is longer than a reading holds."""
     columns = (readings.time_ms, readings.temp_c, readings.raw_c, readings.minimum_c, readings.target_c)
     valid = np.flatnonzero(readings.counted == Counted.VALID)
-    gap = np.diff(readings.time_ms[valid], prepend=readings.time_ms[valid[:1]]) > readings.holds_ms[
-        np.concatenate((valid[:1], valid[:-1]))
-    ]
+    gap = (
+        np.diff(readings.time_ms[valid], prepend=readings.time_ms[valid[:1]])
+        > readings.holds_ms[np.concatenate((valid[:1], valid[:-1]))]
+    )
     stretch = dict(zip(valid.tolist(), np.cumsum(gap).tolist(), strict=True))
     for place in places.tolist():
         at, temp_c, raw_c, minimum_c, target_c = (column[place].item() for column in columns)
@@ -251,17 +257,16 @@ def _x(name: str) -> Spec:
 
 
 def _y(name: str, words: Words) -> Spec:
-    return {
-        "field": name,
-        "type": "quantitative",
-        "scale": {
-            "domain": [{"expr": "low"}, {"expr": "high"}],
-            "range": [HEIGHT, _PLOT_TOP],
-            "nice": False,
-            "zero": False,
-        },
-        "axis": {"title": words.t("chart.axis"), "tickMinStep": 1, "format": "d", "titleY": (HEIGHT + _PLOT_TOP) / 2},
+    """Return the axis of temperatures; above `high` it goes on as far as the lanes need room."""
+    above = f"low + (high - low) * {HEIGHT / (HEIGHT - _PLOT_TOP)}"
+    axis = {
+        "title": words.t("chart.axis"),
+        "values": {"expr": "sequence(low, high + 0.5, high - low > 12 ? 2 : 1)"},
+        "format": "d",
+        "titleAnchor": "start",
     }
+    scale = {"domain": [{"expr": "low"}, {"expr": above}], "nice": False, "zero": False}
+    return {"field": name, "type": "quantitative", "scale": scale, "axis": axis}
 
 
 def _layers(words: Words, *, spaced: bool) -> list[Spec]:
@@ -363,14 +368,14 @@ def _legend(words: Words) -> Iterator[Spec]:
         ("reading", {"color": _READING, "strokeWidth": 2}),
         ("minimum", {"color": _INK, "strokeWidth": 2.8}),
         ("target", {"color": _TARGET, "strokeWidth": 1.4, "strokeDash": [5, 4]}),
-        ("violation", {"color": _COLD, "strokeWidth": 7, "strokeCap": "round"}),
+        ("violation", {"color": _COLD, "strokeWidth": 7}),
     )
     for name, look in looks:
         text = words.t_of("chart.legend", name)
-        long = 0 if name == "violation" else 11
-        line = {"type": "rule", "x": left + 11 - long, "x2": left + 11 + long, "y": -16, "y2": -16, **look}
+        long = 3.5 if name == "violation" else 11
+        across = {"x": {"value": left + 11 - long}, "x2": {"value": left + 11 + long}, "y": {"value": -16}}
         said = {"type": "text", "text": text, "x": left + 28, "y": -16, "align": "left", "baseline": "middle"}
-        yield {"data": {"values": [{}]}, "mark": line, "encoding": {}}
+        yield {"data": {"values": [{}]}, "mark": {"type": "rule", **look}, "encoding": across}
         yield {"data": {"values": [{}]}, "mark": said | {"fontSize": 12, "color": _INK}, "encoding": {}}
         left += 28 + _text_px(text, 12) + 24
 
@@ -384,7 +389,7 @@ def _title(story: RoomStory, words: Words) -> Spec:
 
 def _text_px(text: str, size: int) -> float:
     """Return about how wide a text is [px]."""
-    return sum(size if ord(sign) > 0x2E80 else 0.58 * size for sign in text)
+    return sum(size if sign >= _FIRST_WIDE else 0.58 * size for sign in text)
 
 
 def _config() -> Spec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import signal
 import threading
 import time
@@ -75,7 +76,7 @@ def serve(role: str, *, as_json: bool, **flags: Any) -> None:
             f"{role!r}: the embedded stores are one process with every role", where="--role", mend=",".join(ROLES)
         )
     settings = Settings.read(**flags)
-    configure(settings.log_format)
+    _log(settings)
     stop = threading.Event()
     with stopping_on_signals(stop), Service(settings, stop) as service:
         where = {"broker": service.broker_url, "api": service.api_url, "data_dir": str(settings.data_dir)}
@@ -114,7 +115,7 @@ def demo(rooms: int, speed: str, length: str | None, seed: int, port: int, data_
         auto_sign_in=VISITOR,
         company_name="演示供热公司",
     )
-    configure(settings.log_format)
+    _log(settings)
     stop = threading.Event()
     with stopping_on_signals(stop), Service(settings, stop) as service:
         with service.records.write() as session:
@@ -138,6 +139,11 @@ def _admit_visitor(session: Session) -> None:
     if session.scalar(select(UserRow.id).where(UserRow.name == VISITOR)) is None:
         dispatcher = Change(role=Role.DISPATCH, display_name="演示调度员")
         add_user(session, VISITOR, dispatcher, by=HEATWATCH, now_ms=wall_clock())
+
+
+def _log(settings: Settings) -> None:
+    level = settings.log_level
+    configure(settings.log_format, level=None if level is None else logging.getLevelNamesMapping()[level.upper()])
 
 
 def _live(service: Service, town: Town, speed: float | None, length_s: float | None, narrator: Narrator | None) -> None:

@@ -8,15 +8,18 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 from sqlalchemy import func, select
 
 from analytics.worker import AnalyticsWorker
 from api.app import create_app
+from api.console.backing import Console
 from api.server import ApiRole
 from api.signing import signing_of
 from cli.options import broker_address
@@ -25,6 +28,7 @@ from dispatch.notifier import Notifier
 from dispatch.worker import DispatchWorker
 from heatwatch import __version__
 from heatwatch.domain.findings import COLUMNS, DECIMALS, INSTANT_COLUMNS, FindingKind, SubjectKind
+from heatwatch.domain.temperature import Standard
 from heatwatch.errors import BadInput, Damaged, Unavailable
 from heatwatch.files.findings_file import csv_text
 from heatwatch.files.rules_file import parse_standard, rules_text, time_zone
@@ -44,6 +48,7 @@ from ingest.worker import MB, IngestWorker
 
 log = logging.getLogger(__name__)
 
+ROLES = ("ingest", "analytics", "dispatch", "notifier", "api")
 LAST_ROLE = "dispatch"
 CONNECT_S = 10.0
 """How long a start waits for the broker, so that nothing published after it said that it runs is missed."""
@@ -127,6 +132,7 @@ class Service:
         rules, text = rules_text(settings.rules)
         standard = parse_standard(text, where=rules)
         zone = time_zone(settings.timezone)
+        self._threads: list[threading.Thread] = []
         self.records = stack.enter_context(open_records(settings))
         with self.records.write() as session:
             record_rules(session, rules, text, wall_clock())
@@ -160,7 +166,7 @@ class Service:
         )
         channel = LogChannel(settings.notifications_path)
         notifier = Notifier(self.records, channel, Line(hears=dispatched, rings=Bell()), wall_clock)
-        self.api = ApiRole(self._app(), settings.api_host, settings.api_port)
+        self.api = ApiRole(self._app(standard, zone), settings.api_host, settings.api_port)
         self.api.bind()
         stack.callback(self._end_roles)
         self._threads = [self._thread(role) for role in (self.ingest, analytics, dispatch, notifier, self.api)]
@@ -175,7 +181,7 @@ class Service:
         broker = stack.enter_context(EmbeddedBroker(self.settings.broker_port))
         return broker.host, broker.port
 
-    def _app(self) -> Any:
+    def _app(self, standard: Standard, zone: ZoneInfo) -> Any:
         return create_app(
             self.records,
             self.store,
@@ -185,7 +191,30 @@ class Service:
             delivery=lambda: self.delivery().as_dict(),
             findings_csv=self.findings_csv,
             signing=signing_of(self.settings, wall_clock),
+            checks=self._checks(),
+            console=self._console(standard, zone),
         )
+
+    def _console(self, standard: Standard, zone: ZoneInfo) -> Console:
+        settings = self.settings
+        return Console(
+            self.records,
+            self.store,
+            standard,
+            zone,
+            self.now_ms,
+            settings.company_name,
+            replayed=settings.clock is ClockKind.REPLAY,
+            auto_sign_in=settings.auto_sign_in,
+        )
+
+    def _checks(self) -> dict[str, Callable[[], bool]]:
+        """Return what tells of each role, and of the broker, whether it works."""
+        checks = {name: partial(self._works, name) for name in ROLES}
+        return {**checks, "broker": lambda: self.ingest.connected}
+
+    def _works(self, role: str) -> bool:
+        return any(thread.name == f"role-{role}" and thread.is_alive() for thread in self._threads)
 
     def _thread(self, role: Role) -> threading.Thread:
         def work() -> None:

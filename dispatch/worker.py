@@ -81,10 +81,13 @@ class DispatchWorker:
         with self._records.read() as session:
             if not self._behind(session):
                 return False
+        noted: list[TicketEvent] = []
         with self._records.write() as session:
-            return self._pass(session)
+            done = self._pass(session, noted)
+        _log(noted)
+        return done
 
-    def _pass(self, session: Session) -> bool:
+    def _pass(self, session: Session, noted: list[TicketEvent]) -> bool:
         last = last_change(session, hold=True)
         led = progress(session, FOLLOWED)
         if led is None or led.as_of_ms is None:
@@ -100,7 +103,7 @@ class DispatchWorker:
         stands |= {ticket_id: settle(session, ticket_id, by) for ticket_id in sorted(due)}
         for one in stands.values():
             announce(session, one, Office(self._company, by))
-        self._tell(session, told_from, by)
+        noted += self._tell(session, told_from)
         session.merge(Cursor(name=self.name, change_seq=last))
         advance(session, self.name, led.arrival_seq, led.as_of_ms, led.tick)
         return True
@@ -111,20 +114,14 @@ class DispatchWorker:
         closed = {event.ticket_id for event in by_hand if event.kind == Deed.FOLLOW_UP}
         return {release(session, ticket_id, by) for ticket_id in sorted(closed)}, {one.ticket_id for one in by_hand}
 
-    def _tell(self, session: Session, since: int, by: Dispatch) -> None:
-        """Put into the outbox what people have to know of what was noted since, by this pass too."""
+    def _tell(self, session: Session, since: int) -> Sequence[TicketEvent]:
+        """Put into the outbox what people have to know of what was noted since, by this pass too; return all of it."""
         session.flush()
         events = events_since(session, since)
         if events:
             put(session, notifications(session, events, self._company))
-        self._log(events, by)
         session.merge(Cursor(name=DEEDS, change_seq=feed_end(session)))
-
-    def _log(self, events: Sequence[TicketEvent], by: Dispatch) -> None:
-        for event in events:
-            told = {"ticket": event.ticket_id, "event": event.kind, "trace": event.detail.get("trace", "")}
-            if event.who == HEATWATCH:
-                log.info("ticket %d: %s", event.ticket_id, event.kind, extra={**told, "as_of": iso(by.at_ms)})
+        return events
 
     def _dispatch(self, session: Session, at_ms: int) -> Dispatch:
         register = self._register(session)
@@ -143,6 +140,19 @@ class DispatchWorker:
     def _read_up_to(self, session: Session, name: str) -> int:
         cursor = session.get(Cursor, name)
         return 0 if cursor is None else cursor.change_seq
+
+
+def _log(noted: Sequence[TicketEvent]) -> None:
+    """Say in one line what a pass has noted on tickets, each with the message that led to it."""
+    if noted:
+        lines = [_line(one) for one in noted]
+        trace = next((line["trace"] for line in reversed(lines) if line["trace"]), "")
+        log.info("dispatched", extra={"trace": trace, "tickets": lines})
+
+
+def _line(event: TicketEvent) -> dict[str, object]:
+    said = {"ticket": event.ticket_id, "noted": event.kind, "who": event.who}
+    return {**said, "trace": event.detail.get("trace", ""), "at": iso(event.at_ms)}
 
 
 def _place(row: Progress | None) -> tuple[object, ...] | None:

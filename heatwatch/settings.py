@@ -27,6 +27,14 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class LogLevel(StrEnum):
+    """From which level on a line is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+
+
 class Settings(BaseSettings):
     """Everything that can be set; frozen once read."""
 
@@ -60,6 +68,8 @@ class Settings(BaseSettings):
     """Who signs a public notice (R12)."""
     hotline: str = ""
     """The telephone number that a public notice names; none where it is empty."""
+    log_level: LogLevel | None = None
+    """From which level on heatwatch itself logs; `debug` names every message. None: as the format has it."""
     log_format: LogFormat = LogFormat.TEXT
     """`text`, or `json` with one object a line."""
     judge_every_s: float = Field(default=60.0, gt=0)

@@ -113,4 +113,10 @@ def _stopped(at: int) -> float:
 def _cold(at: int) -> float:
     """Return how much colder the cold room is [K]."""
     dips = ((1.75, 2.6, 4.4, 4.0), (3.4, 3.43, 2.8, 0.1), (6.2, 9.0, 3.6, 5.0))
-    return sum(deep * (1 - math.exp(-(at - a * DAY_MS) / (h * HOUR_MS))) for a, b, deep, h in dips if _within(at, a, b))
+    return sum(_dip(at - a * DAY_MS, (b - a) * DAY_MS, deep, h * HOUR_MS) for a, b, deep, h in dips if at >= a * DAY_MS)
+
+
+def _dip(since: float, lasts: float, deep_k: float, pace: float) -> float:
+    """Return how far a room is down some time after it began to cool, and to warm up again [K]."""
+    down = deep_k * (1 - math.exp(-min(since, lasts) / pace))
+    return down * math.exp(-max(0.0, since - lasts) / (HOUR_MS if pace > HOUR_MS else 0.1 * HOUR_MS))

@@ -64,7 +64,7 @@ class Pulse:
         self._watching = 0
         self._looking: asyncio.Task[None] | None = None
         self._looked = asyncio.Event()
-        self._told = ("", None)
+        self._told: tuple[str, int | None] = ("", None)
 
     @property
     def told(self) -> tuple[str, int | None]:
@@ -111,7 +111,10 @@ class Pulse:
 
 
 async def stream(
-    pulse: Pulse, allowed: Callable[[], Awaitable[bool]], stopping: Callable[[], bool], keep_alive_s: float = KEEP_ALIVE_S
+    pulse: Pulse,
+    allowed: Callable[[], Awaitable[bool]],
+    stopping: Callable[[], bool],
+    keep_alive_s: float = KEEP_ALIVE_S,
 ) -> AsyncIterator[str]:
     """Give the events of one who watches: `now` when something has changed, at once the first time.
 

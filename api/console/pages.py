@@ -134,7 +134,8 @@ async def _scene(
 ) -> Scene:
     """Return the scene of a version where it is at hand, and else the newest."""
     words = words_of(request, console)
-    return scenes.held(version, looked_at, words) or await run_in_threadpool(scenes.scene, looked_at, words)
+    held = scenes.held(version, looked_at, words)
+    return held if held is not None else await run_in_threadpool(scenes.scene, looked_at, words)
 
 
 def _choice(scenes: Now, person: Person) -> list[str]:

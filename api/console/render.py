@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -103,7 +102,7 @@ def _now_ms(console: Console) -> int | None:
         return None
 
 
-def _spoken(words: Words) -> Mapping[str, Any]:
+def _spoken(words: Words) -> dict[str, Any]:
     """Return the functions with which templates write."""
     names = ("t", "t_of", "when", "clock", "span", "temp", "iso")
     return {name: getattr(words, name) for name in names} | {"zone_name": words.zone.key}

@@ -124,10 +124,10 @@ class Kept:
 
 @cache
 def audited() -> Mapping[str, Kept]:
-    """Return the audited tables by name."""
-    found = {mapper.class_.__tablename__: mapper.class_ for mapper in Base.registry.mappers}
-    classes = {name: one for name, one in sorted(found.items()) if issubclass(one, Audited)}
-    return {name: Kept(Base.metadata.tables[name], one.bulky | one.secret) for name, one in classes.items()}
+    """Return the audited tables by name, those that others refer to first."""
+    classes = {mapper.class_.__tablename__: mapper.class_ for mapper in Base.registry.mappers}
+    found = {table: classes[table.name] for table in Base.metadata.sorted_tables}
+    return {table.name: Kept(table, one.bulky | one.secret) for table, one in found.items() if issubclass(one, Audited)}
 
 
 @cache
@@ -329,20 +329,20 @@ def _is_kept(instance: object) -> bool:
 
 
 def _look(connection: Connection, named: Iterable[tuple[Any, Any]]) -> dict[str, dict[Any, Row]]:
-    """Return the rows of instances by table and key, in the order of the instances."""
-    keys: dict[str, dict[Any, None]] = {}
+    """Return the rows of instances by table and key."""
+    keys: dict[str, set[Any]] = {}
     for one, identity in named:
         if identity is not None:
-            keys.setdefault(one.__tablename__, {})[identity[0]] = None
-    found = {name: audited()[name].rows(connection, wanted) for name, wanted in keys.items()}
-    return {name: {key: found[name][key] for key in wanted if key in found[name]} for name, wanted in keys.items()}
+            keys.setdefault(one.__tablename__, set()).add(identity[0])
+    return {name: audited()[name].rows(connection, wanted) for name, wanted in keys.items()}
 
 
 def _changes(before: Mapping[str, Mapping[Any, Row]], after: Mapping[str, Mapping[Any, Row]]) -> Iterator[Change]:
-    for name in {**before, **after}:
+    """Give what changed by table and key: the session knows no order among what it changes, and a trail needs one."""
+    for name, kept in audited().items():
         were, are = before.get(name, {}), after.get(name, {})
-        for key in {**were, **are}:
-            change = _change(audited()[name], key, were.get(key), are.get(key))
+        for key in sorted({*were, *are}):
+            change = _change(kept, key, were.get(key), are.get(key))
             if change is not None:
                 yield change
 

@@ -324,9 +324,7 @@ class Overviews:
             held = self._held[stations] = self._laid_out(session, version, as_of_ms, stations)
         return held.layout
 
-    def _laid_out(
-        self, session: Session, version: int | None, as_of_ms: int, stations: frozenset[str] | None
-    ) -> _Held:
+    def _laid_out(self, session: Session, version: int | None, as_of_ms: int, stations: frozenset[str] | None) -> _Held:
         register = self._register(session) or Register(())
         edges = sorted({edge for row in register.rows for edge in _edges(row)})
         from_ms_ = max((edge for edge in edges if edge <= as_of_ms), default=FAR_PAST_MS)
@@ -523,15 +521,15 @@ def _findings(session: Session, stations: frozenset[str] | None) -> Sequence[_Fo
 
 
 def _tickets(session: Session, stations: frozenset[str] | None) -> Mapping[int, _Ticket]:
-    columns = (TicketRow.id, TicketRow.kind, TicketRow.emergency, TicketRow.responsible)
-    place = (TicketRow.station_id, TicketRow.building_id, TicketRow.room_id)
-    query = select(*columns, *place).where(*_at_work(stations))
+    columns: list[Any] = [TicketRow.id, TicketRow.kind, TicketRow.emergency, TicketRow.responsible]
+    columns += [TicketRow.station_id, TicketRow.building_id, TicketRow.room_id]
+    query = select(*columns).where(*_at_work(stations))
     return {row.id: row for row in session.execute(query)}
 
 
 def _clocks(session: Session, stations: frozenset[str] | None) -> Sequence[_ClockRow]:
     """Return the deadlines that someone has to meet and has not met, the earliest first."""
-    columns = (TicketClock.ticket_id, TicketClock.step, TicketClock.rule, TicketClock.due_ms)
+    columns: list[Any] = [TicketClock.ticket_id, TicketClock.step, TicketClock.rule, TicketClock.due_ms]
     query = select(*columns).join(TicketRow, TicketRow.id == TicketClock.ticket_id).where(*_at_work(stations))
     query = query.where(TicketClock.done_ms.is_(None), ~TicketClock.off, TicketClock.step != str(Mark.WARNING))
     return session.execute(query.order_by(TicketClock.due_ms, TicketClock.ticket_id, TicketClock.step)).all()

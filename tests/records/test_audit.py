@@ -207,6 +207,20 @@ class TestEntries:
                     session.flush()
                 session.rollback()
 
+    def test_what_is_written_at_once_is_entered_by_table_and_number(self, records: Records) -> None:
+        """The same deeds give the same trail, whatever the order in which a session keeps them."""
+
+        def touch(session: Session) -> None:
+            rows = session.scalars(select(TicketRow).order_by(TicketRow.id.desc())).all()
+            session.add(TicketEvent(ticket_id=1, at_ms=NOW, kind="k", who="w", detail={}))
+            for row in rows:
+                row.sent = "li"
+
+        write(records, lambda session: session.add_all([ticket() for _ in range(30)]))
+        write(records, touch)
+        told = [(entry["subject"], entry["subject_id"]) for entry in said(records)[30:]]
+        assert told == [*(("tickets", str(number)) for number in range(1, 31)), ("ticket_events", "1")]
+
     def test_two_actors_in_one_transaction_answer_for_their_own(self, records: Records) -> None:
         with records.write() as session:
             acting(session, "wang", NOW)

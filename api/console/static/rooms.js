@@ -5,15 +5,17 @@ import { ask, lookFirst } from "./live.js";
 import { span, t, temp } from "./texts.js";
 
 const NAMES = ["unknown", "warm", "cold", "below", "silent", "suspended"];
-const UNKNOWN = 0, WARM = 1, COLD = 2, BELOW = 3, SILENT = 4, SUSPENDED = 5;
-const INK = "#14202b", COLD_INK = "#3b2a98", BELOW_INK = "#8e9be6", WARM_INK = "#cfd8d2", GREY = "#6b7680";
+const UNKNOWN = 0, COLD = 2, BELOW = 3, SILENT = 4, SUSPENDED = 5;
+const INK = "#14202b", GREY = "#6b7680", WHITE = "#ffffff";
+const COLD_INK = "#3b2a98", BELOW_INK = "#8e9be6", WARM_INK = "#cfd8d2", SILENT_INK = "#e9ecef";
 const STOP_INK = "#c23a0a";
-const LARGEST = 20, SMALLEST = 5, SPACE = 10, LABEL = 18, HEAD = 24;
+const LARGEST = 28, SMALLEST = 5, HEAD = 26;
 
 const canvas = document.getElementById("rooms");
 const cursor = document.getElementById("cursor");
 const tip = document.getElementById("tip");
 const context = canvas.getContext("2d");
+const family = getComputedStyle(document.body).fontFamily;
 
 let plan = null;
 let told = null;
@@ -60,32 +62,43 @@ function arrange() {
 
 /** Place the blocks line by line, each station under its own heading; return the height that they take. */
 function flow(width) {
+  const dense = cell < 9;
+  const space = dense ? 7 : 12;
+  const above = dense ? 14 : 18;
   const most = Math.max(1, ...plan.buildings.map(([, , , rooms]) => rooms));
-  const labelled = Math.ceil(Math.max(...plan.buildings.map(([name]) => name.length), 4) * 7.2 + 6);
-  const columns = Math.max(1, Math.min(Math.ceil(Math.sqrt(most * 1.7)), Math.floor((width - SPACE) / cell)));
-  const wide = Math.max(columns * cell, labelled) + SPACE;
-  const severally = new Set(plan.buildings.map(([, station]) => station)).size > 1;
+  const names = plan.buildings.map(([name, station]) => shortened(name, station));
+  const labelled = Math.max(...names.map((name) => name.length), 3) * (dense ? 7 : 8) + 14;
+  const columns = Math.max(1, Math.min(Math.ceil(Math.sqrt(most * 1.7)), Math.floor((width - space) / cell)));
+  const wide = Math.max(columns * cell, labelled) + space;
+  const several = new Set(plan.buildings.map(([, station]) => station)).size > 1;
   blocks = [];
   heads = [];
   let x = 0, y = 0, tall = 0, before = null;
   for (const [name, station, first, rooms] of plan.buildings) {
-    if (severally && station !== before) {
+    if (several && station !== before) {
       y += tall;
-      heads.push({ text: station, y: y + HEAD - 7 });
+      heads.push({ text: t("room.station", { station }), y: y + HEAD - 7 });
       y += HEAD;
       x = tall = 0;
-    } else if (x + wide - SPACE > width) {
+    } else if (x + wide - space > width) {
       x = 0;
       y += tall;
       tall = 0;
     }
     before = station;
     const lines = Math.ceil(rooms / columns);
-    blocks.push({ name, first, rooms, columns, x, y: y + LABEL, wide: columns * cell, tall: lines * cell });
-    tall = Math.max(tall, LABEL + lines * cell + SPACE);
+    const text = names[blocks.length];
+    blocks.push({ name, text, first, rooms, columns, x: x + 2, y: y + above, tall: lines * cell });
+    tall = Math.max(tall, above + lines * cell + space);
     x += wide;
   }
   return Math.ceil(y + tall) + 2;
+}
+
+/** Return a building's name without the station's, under whose heading it stands. */
+function shortened(name, station) {
+  const rest = name.startsWith(station) ? name.slice(station.length).replace(/^[-_/ ]+/, "") : "";
+  return rest || name;
 }
 
 function draw() {
@@ -93,7 +106,7 @@ function draw() {
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.textBaseline = "alphabetic";
   context.fillStyle = INK;
-  context.font = `600 15px ${getComputedStyle(document.body).fontFamily}`;
+  context.font = `600 16px ${family}`;
   for (const head of heads) context.fillText(head.text, 1, head.y);
   const stopped = new Set(told.stops);
   const paths = NAMES.map(() => new Path2D());
@@ -119,9 +132,9 @@ function draw() {
 }
 
 function label(block, stopped) {
-  context.font = `${stopped ? "700" : "400"} 12px ${getComputedStyle(document.body).fontFamily}`;
+  context.font = `${stopped ? "700" : "400"} ${cell < 9 ? 11 : 13}px ${family}`;
   context.fillStyle = stopped ? STOP_INK : INK;
-  context.fillText((stopped ? "⚠ " : "") + block.name, block.x, block.y - 5);
+  context.fillText((stopped ? "⚠" : "") + block.text, block.x, block.y - 4);
 }
 
 function mark(path, state, x, y, size) {
@@ -146,7 +159,7 @@ function mark(path, state, x, y, size) {
 }
 
 function paint(paths, marks) {
-  const fills = ["#ffffff", WARM_INK, COLD_INK, BELOW_INK, "#e9ecef", "#ffffff"];
+  const fills = [WHITE, WARM_INK, COLD_INK, BELOW_INK, SILENT_INK, WHITE];
   context.lineWidth = 1;
   paths.forEach((path, state) => {
     context.fillStyle = fills[state];
@@ -156,7 +169,7 @@ function paint(paths, marks) {
   for (const state of [UNKNOWN, SUSPENDED]) context.stroke(paths[state]);
   context.strokeStyle = GREY;
   for (const state of [SILENT, SUSPENDED]) context.stroke(marks[state]);
-  context.fillStyle = "#ffffff";
+  context.fillStyle = WHITE;
   context.fill(marks[COLD]);
   context.fillStyle = INK;
   context.fill(marks[BELOW]);
