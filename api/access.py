@@ -73,6 +73,10 @@ PUBLIC: Final = Public()
 EVERYONE = frozenset(Role)
 OFFICE = frozenset({Role.COMPANY, Role.DISPATCH, Role.ENGINEER})
 """Those who see to it that what is measured arrives."""
+DISPATCHERS = frozenset({Role.COMPANY, Role.DISPATCH})
+"""Those who speak for the company."""
+ACTORS = frozenset(Role).difference({Role.VIEWER})
+"""Those who may do something about a ticket; which deed is whose stands in `heatwatch.domain.life.DOERS`."""
 
 Key = tuple[str, str]
 """A method and the template of a path."""
@@ -88,6 +92,13 @@ TABLE: Table = MappingProxyType(
         ("GET", "/api/v1/findings/{finding_id}"): Access(EVERYONE, Stations.CONFINED),
         ("GET", "/api/v1/tickets"): Access(EVERYONE, Stations.CONFINED),
         ("GET", "/api/v1/tickets/{ticket_id}"): Access(EVERYONE, Stations.CONFINED),
+        ("POST", "/api/v1/tickets"): Access(DISPATCHERS | {Role.STATION}, Stations.CONFINED),
+        ("POST", "/api/v1/tickets/{ticket_id}/deeds"): Access(ACTORS, Stations.CONFINED),
+        ("GET", "/api/v1/notices"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/api/v1/notices/{notice_id}"): Access(EVERYONE, Stations.CONFINED),
+        ("PATCH", "/api/v1/notices/{notice_id}"): Access(DISPATCHERS, Stations.CONFINED),
+        ("POST", "/api/v1/notices/{notice_id}/publication"): Access(DISPATCHERS, Stations.CONFINED),
+        ("GET", "/api/v1/public/notices"): PUBLIC,
         ("GET", "/api/v1/quarantine"): Access(OFFICE, Stations.ALL),
         ("GET", "/api/v1/health"): Access(EVERYONE, Stations.CONFINED),
         ("POST", "/api/v1/sign-in"): PUBLIC,
@@ -110,7 +121,26 @@ PAGES: Table = MappingProxyType(
         ("GET", "/live/now"): Access(EVERYONE, Stations.CONFINED),
         ("GET", "/live/now.html"): Access(EVERYONE, Stations.CONFINED),
         ("GET", "/live/rooms"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/rooms/{point_id}"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/rooms/{point_id}/parts.html"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/rooms/{point_id}/chart.json"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/rooms/{point_id}/chart.svg"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/tickets"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/live/tickets.html"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/tickets/new"): Access(DISPATCHERS | {Role.STATION}, Stations.CONFINED),
+        ("POST", "/tickets/new"): Access(DISPATCHERS | {Role.STATION}, Stations.CONFINED),
+        ("GET", "/tickets/{ticket_id}"): Access(EVERYONE, Stations.CONFINED),
+        ("POST", "/tickets/{ticket_id}"): Access(ACTORS, Stations.CONFINED),
+        ("GET", "/live/tickets/{ticket_id}"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/notices"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/live/notices.html"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/notices/{notice_id}"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/live/notices/{notice_id}"): Access(EVERYONE, Stations.CONFINED),
+        ("POST", "/notices/{notice_id}"): Access(DISPATCHERS, Stations.CONFINED),
+        ("POST", "/notices/{notice_id}/publish"): Access(DISPATCHERS, Stations.CONFINED),
+        ("GET", "/public/notices"): PUBLIC,
         ("GET", "/language/{language}"): PUBLIC,
+        ("GET", "/static/vega-{digest}.js"): PUBLIC,
         ("GET", "/static/{path}"): PUBLIC,
     }
 )

@@ -10,10 +10,12 @@ from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp
 
-from api import access, observing, problems
+from api import access, deeds, observing, problems
 from api import signing as signing_routes
 from api.console import errors as error_pages
-from api.console import pages
+from api.console import notices as console_notices
+from api.console import pages, room
+from api.console import tickets as console_tickets
 from api.console.backing import Console
 from api.console.render import page
 from api.headers import SecurityHeaders
@@ -21,6 +23,7 @@ from api.observing import Watched
 from api.routes import Backend, router
 from api.signing import Backing, Signing, plain_page
 from heatwatch.domain.findings import FindingKind
+from heatwatch.domain.temperature import Standard
 from heatwatch.records.database import Records
 from heatwatch.stores.readings import ReadingStore
 
@@ -37,6 +40,7 @@ TAGS = [
     {"name": "readings", "description": "What was measured, as it was kept (R8)."},
     {"name": "findings", "description": "What judging found: cold spells, outages, sensor faults (R1-R5, R7, R11)."},
     {"name": "tickets", "description": "Pieces of work with their deadlines (R11-R18)."},
+    {"name": "notices", "description": "Public notices of stops and of their end (R12, R13)."},
     {"name": "delivery", "description": "What became of every message."},
     {"name": "people", "description": "Who one is, and signing in and out."},
     {"name": "health", "description": "Whether it works."},
@@ -52,6 +56,7 @@ def create_app(  # noqa: PLR0913 - everything that the application tells of is p
     *,
     delivery: Callable[[], Mapping[str, Any]],
     findings_csv: Callable[[FindingKind, Collection[str] | None], bytes],
+    standard: Standard,
     signing: Signing,
     checks: Mapping[str, Callable[[], bool]] = MappingProxyType({}),
     console: Console | None = None,
@@ -72,6 +77,8 @@ def create_app(  # noqa: PLR0913 - everything that the application tells of is p
         Gives the two lines of the delivery identity.
     findings_csv
         Gives the file of all findings of a kind: of some stations, or of all (None).
+    standard
+        The rules in force.
     signing
         What signing in needs.
     checks
@@ -95,15 +102,18 @@ def create_app(  # noqa: PLR0913 - everything that the application tells of is p
         redirect_slashes=False,
         dependencies=[Depends(access.granted)],
     )
-    app.state.backend = Backend(records, store, journal_sequences, clock, version, delivery, findings_csv)
+    app.state.backend = Backend(records, store, journal_sequences, clock, version, delivery, findings_csv, standard)
     app.state.signing = Backing(records, signing, plain_page if console is None else page)
     app.state.console = console
     app.include_router(router)
+    app.include_router(deeds.router)
     app.include_router(signing_routes.router)
     observing.install(app, Watched(records, store, checks, clock, journal_sequences))
     problems.install(app)
     if console is not None:
-        app.include_router(pages.router)
+        app.include_router(room.router)
+        for console_router in (pages.router, console_tickets.router, console_notices.router):
+            app.include_router(console_router)
         error_pages.install(app)
     identify = app.state.identify = access.Identify(records, signing.wall_clock, signing.auto_sign_in)
     table = access.TABLE if console is None else {**access.TABLE, **access.PAGES}

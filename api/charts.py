@@ -41,12 +41,12 @@ _FONT = "Noto Sans CJK SC, Noto Sans SC, PingFang SC, Microsoft YaHei, Helvetica
 _FONTS = ("/usr/share/fonts/opentype/noto", "/usr/share/fonts/noto-cjk", "/usr/share/fonts/google-noto-cjk")
 """Where systems keep Noto CJK."""
 _INK, _QUIET, _GRID = "#1c2733", "#52606d", "#e4e9ee"
-_READING, _TARGET, _COLD = "#1f5f99", "#52606d", "#6d28a8"
+_READING, _TARGET, _COLD = "#0b6e80", "#52606d", "#3b2a98"
 FILLS: Mapping[str, tuple[str, str]] = {
-    "outage": ("#c2410c", "#ffffff"),
+    "outage": ("#b83508", "#ffffff"),
     "spell": (_COLD, "#ffffff"),
-    "unsure": ("#dccbf0", "#3f1a66"),
-    "silence": ("#5f6b78", "#ffffff"),
+    "unsure": ("#cfcaf3", "#241a63"),
+    "silence": ("#5d6872", "#ffffff"),
     "fault": ("#7a5c00", "#ffffff"),
 }
 """Fill and text of each kind of band: told apart by their places too."""
@@ -68,7 +68,7 @@ _making = threading.Lock()
 def _made() -> Bundle:
     import vl_convert  # noqa: PLC0415 - carries a JavaScript engine: only where a chart is asked for
 
-    code = vl_convert.javascript_bundle().encode()
+    code = vl_convert.javascript_bundle("export { vegaEmbed };").encode()
     return Bundle(Ready.of(code, "text/javascript; charset=utf-8", level=9), sha256(code).hexdigest()[:16])
 
 
@@ -178,14 +178,15 @@ def tick_label(at_ms: int, words: Words) -> list[str]:
 
 def _shown(readings: Readings, span_ms: int) -> Int64:
     """Return which readings are drawn: valid ones, of many the extremes of each stretch."""
-    valid = np.flatnonzero(readings.counted == Counted.VALID)
+    valid: Int64 = np.flatnonzero(readings.counted == Counted.VALID)
     if len(valid) <= _THIN_FROM:
         return valid
     stretch = readings.time_ms[valid] // max(1, span_ms * 4 // _THIN_FROM)
     order = np.lexsort((readings.temp_c[valid], stretch))
     first = np.flatnonzero(np.diff(stretch[order], prepend=-1) != 0)
     last = np.append(first[1:], len(order)) - 1
-    return valid[np.unique(order[np.concatenate((first, last))])]
+    shown: Int64 = valid[np.unique(order[np.concatenate((first, last))])]
+    return shown
 
 
 def _readings(readings: Readings, places: Int64) -> Iterator[dict[str, Any]]:
@@ -221,13 +222,13 @@ def _bands(story: RoomStory) -> Iterator[dict[str, Any]]:
     found: Sequence[tuple[str, Sequence[FindingRow]]] = (
         ("outage", story.outages), ("spell", story.spells), ("silence", story.silences), ("fault", story.faults)
     )  # fmt: skip
-    until = min(story.end_ms, max(story.as_of_ms, story.start_ms))
-    for lane, (kind, rows) in enumerate(found):
+    until = min(story.end_ms, max(story.as_of_ms // MINUTE_MS * MINUTE_MS, story.start_ms))
+    for kind, rows in found:
         for row in rows:
             sure = row.kind != FindingKind.COLD_SPELL or row.confirmed_ms is not None
             end = until if row.end_ms is None else min(row.end_ms, story.end_ms)
             begin = max(row.start_ms, story.start_ms)
-            yield {"a": begin, "b": max(end, begin), "k": kind if sure else "unsure", "lane": lane, "id": row.id}
+            yield {"a": begin, "b": max(end, begin), "k": kind if sure else "unsure", "id": row.id}
 
 
 def _range(data: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[float, float]:
@@ -278,7 +279,7 @@ def _layers(words: Words, *, spaced: bool) -> list[Spec]:
         _line("readings", "c", words, color=_READING, strokeWidth=1.6, interpolate="linear"),
         *([_dots(words, color=_READING, size=14)] if spaced else ()),
         _line("limits", "m", words, color=_INK, strokeWidth=2.8, strokeCap="butt"),
-        _dots(words, "datum.v === 1", color=_COLD, size=34, stroke="#ffffff", strokeWidth=0.6),
+        _dots(words, "datum.v === 1", color=_COLD, size=42, shape="triangle-down"),
         _pointed(),
     ]
 
@@ -327,7 +328,7 @@ def _lane_name(number: int, name: str, words: Words) -> Spec:
     middle = _TOP + _PITCH * number + _LANE / 2
     text = {
         "type": "text", "text": words.t_of("chart.lane", name), "align": "right", "baseline": "middle",
-        "fontSize": 11, "color": _QUIET, "x": -8, "y": middle,
+        "fontSize": 12, "color": _QUIET, "x": -8, "y": middle,
     }  # fmt: skip
     return {"data": {"values": [{}]}, "mark": text, "encoding": {}}
 
@@ -397,6 +398,6 @@ def _config() -> Spec:
     return {
         "font": _FONT,
         "view": {"stroke": None},
-        "axis": {**quiet, "gridColor": _GRID, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal"},
+        "axis": {**quiet, "gridColor": _GRID, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
         "title": {"fontSize": 15, "subtitleFontSize": 12, "color": _INK, "subtitleColor": _QUIET},
     }

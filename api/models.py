@@ -172,6 +172,12 @@ class TicketOut(BaseModel):
     opened_at: Instant = Field(description="When the company could know: its clocks start here.")
     cause_start: Instant = Field(description="When the cause began.")
     merged_into: int | None = Field(description="The ticket that took it over.")
+    responsible: str = Field(description="Who has taken it (R14); empty while nobody has.")
+    sent: str = Field(description="Who was sent (R35); empty while nobody was.")
+    subject: str = Field(description="What was reported, on a ticket that a person opened.")
+    finished_at: Instant | None = Field(description="When its repair was finished (R18).")
+    recovered_at: Instant | None = Field(description="Since when nothing that it rests on goes on any more.")
+    closed_at: Instant | None = Field(description="When it was followed up, and so closed (R19).")
 
 
 class TicketQuery(PageQuery):
@@ -179,6 +185,7 @@ class TicketQuery(PageQuery):
 
     kind: TicketKind | None = Field(default=None, description="Only this kind.")
     state: TicketState | None = Field(default=None, description="Only those in this state.")
+    at_work: bool | None = Field(default=None, description="Only those with something still to be done, or others.")
     emergency: bool | None = Field(default=None, description="Only emergencies, or only others.")
     building: str | None = Field(default=None, description="Only those of this building.")
     station: str | None = Field(default=None, description="Only those of this station.")
@@ -191,6 +198,9 @@ class ClockOut(BaseModel):
     rule: str = Field(description="The rule that sets it.")
     source: str = Field(description="The section of the company's rules that it comes from.")
     due: Instant = Field(description="By when.")
+    not_before: Instant | None = Field(description="Before this moment it cannot be done (R19).")
+    done: Instant | None = Field(description="When it was done; null while it is not.")
+    off: bool = Field(description="No longer asked for.")
 
 
 class EventOut(BaseModel):
@@ -213,6 +223,7 @@ class EvidenceOut(BaseModel):
 class TicketStory(TicketOut):
     """A ticket with all that belongs to it."""
 
+    contact: str = Field(description="How the user can be reached.")
     clocks: list[ClockOut] = Field(description="Its deadlines, the next first.")
     events: list[EventOut] = Field(description="What happened to it, in order.")
     findings: list[FindingOut] = Field(description="The findings that it rests on, withdrawn ones too.")

@@ -43,11 +43,12 @@ from heatwatch.domain.findings import FindingKind, SubjectKind
 from heatwatch.domain.instants import to_ms
 from heatwatch.domain.people import Person
 from heatwatch.domain.register import Register
+from heatwatch.domain.temperature import Standard
 from heatwatch.domain.tickets import LABELS, TicketKind
 from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
 from heatwatch.records.progress import progress
-from heatwatch.records.schema import Arrival, FindingRow, JournalPosition, Progress, Quarantine, TicketRow
+from heatwatch.records.schema import Arrival, FindingRow, JournalPosition, Progress, Quarantine, TicketClock, TicketRow
 from heatwatch.stores.readings import Int64, ReadingColumns, ReadingStore
 from heatwatch.usecases.findings import count_findings, findings, shown_detail
 from heatwatch.usecases.register import RegisterInForce, rows_of, sources_of
@@ -65,6 +66,7 @@ class Backend:
     version: str
     delivery: Callable[[], Mapping[str, Any]]
     findings_csv: Callable[[FindingKind, Collection[str] | None], bytes]
+    standard: Standard
     register: RegisterInForce = field(default_factory=RegisterInForce)
 
     def register_in_force(self) -> Register | None:
@@ -167,10 +169,7 @@ def list_tickets(backend: Backed, person: Signed, query: Annotated[TicketQuery, 
 def get_ticket(backend: Backed, person: Signed, ticket_id: Number) -> TicketStory:
     """Return a ticket with its deadlines, events, findings and evidence."""
     with backend.records.read() as session:
-        told = story(session, ticket_id)
-        if told is None or not person.may_see(told.ticket.station_id):
-            raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no ticket {ticket_id}")
-        return _story(told, person, _as_of(session))
+        return ticket_story(session, ticket_id, person)
 
 
 @router.get("/quarantine", tags=["delivery"], summary="What could not be used")
@@ -270,6 +269,20 @@ def _finding(row: FindingRow, as_of_ms: int | None) -> FindingOut:
     )
 
 
+def ticket_story(session: Session, ticket_id: int, person: Person) -> TicketStory:
+    """Return a ticket with all that belongs to it, as far as a person may see it.
+
+    Raises
+    ------
+    HTTPException
+        Not found, where there is none.
+    """
+    told = story(session, ticket_id)
+    if told is None or not person.may_see(told.ticket.station_id):
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no ticket {ticket_id}")
+    return _story(told, person, _as_of(session))
+
+
 def _ticket(row: TicketRow) -> dict[str, Any]:
     return {
         "id": row.id,
@@ -286,6 +299,12 @@ def _ticket(row: TicketRow) -> dict[str, Any]:
         "opened_at": row.opened_ms,
         "cause_start": row.cause_start_ms,
         "merged_into": row.merged_into,
+        "responsible": row.responsible,
+        "sent": row.sent,
+        "subject": row.subject,
+        "finished_at": row.finished_ms,
+        "recovered_at": row.recovered_ms,
+        "closed_at": row.closed_ms,
     }
 
 
@@ -296,10 +315,23 @@ def _story(told: Story, person: Person, as_of_ms: int | None) -> TicketStory:
     ]
     return TicketStory(
         **_ticket(told.ticket),
-        clocks=[ClockOut(step=one.step, rule=one.rule, source=one.source, due=one.due_ms) for one in told.clocks],
+        contact=told.ticket.contact,
+        clocks=[_clock(one) for one in told.clocks],
         events=[EventOut(at=one.at_ms, kind=one.kind, who=one.who, detail=one.detail) for one in told.events],
         findings=[_finding(row, as_of_ms) for row in told.findings if person.may_see(row.station_id)],
         evidence=evidence,
+    )
+
+
+def _clock(row: TicketClock) -> ClockOut:
+    return ClockOut(
+        step=row.step,
+        rule=row.rule,
+        source=row.source,
+        due=row.due_ms,
+        not_before=row.not_before_ms,
+        done=row.done_ms,
+        off=row.off,
     )
 
 

@@ -190,6 +190,7 @@ class Service:
             __version__,
             delivery=lambda: self.delivery().as_dict(),
             findings_csv=self.findings_csv,
+            standard=standard,
             signing=signing_of(self.settings, wall_clock),
             checks=self._checks(),
             console=self._console(standard, zone),

@@ -7,11 +7,16 @@ measures nonsense for a while; 401 and 402 are well. All of them cool while the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from fastapi import FastAPI
+
 from analytics.worker import AnalyticsWorker
+from api.app import create_app
+from api.console.backing import Console
+from api.signing import Signing
 from dispatch.evidence import Violations
 from dispatch.tickets import Dispatch, dispatch
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, to_ms
@@ -31,7 +36,7 @@ START = to_ms(datetime(2025, 11, 24, 16, tzinfo=UTC))
 """Midnight of a Tuesday in Shanghai."""
 NOW = START + 7 * DAY_MS - 90 * MINUTE_MS
 EVERY_MS = 10 * MINUTE_MS
-BUILDING, STATION = "锦绣苑6号楼", "城东供热站"
+BUILDING, STATION = "锦绣苑6号楼", "城东"
 COLD, SILENT, WELL = "jx6-301", "jx6-302", "jx6-401"
 POINTS = tuple(
     PointRow(
@@ -120,3 +125,21 @@ def _dip(since: float, lasts: float, deep_k: float, pace: float) -> float:
     """Return how far a room is down some time after it began to cool, and to warm up again [K]."""
     down = deep_k * (1 - math.exp(-min(since, lasts) / pace))
     return down * math.exp(-max(0.0, since - lasts) / (HOUR_MS if pace > HOUR_MS else 0.1 * HOUR_MS))
+
+
+def application(
+    records: Records, shelf: Shelf, *, auto: str = "", clock: Callable[[], int | None] = lambda: NOW
+) -> FastAPI:
+    """Make the application with its console, as of the end of the week; `auto` is signed in by itself."""
+    return create_app(
+        records,
+        shelf,
+        journal_sequences=dict,
+        clock=clock,
+        version="0.1.0",
+        delivery=dict,
+        findings_csv=lambda _kind, _stations: b"",
+        standard=STANDARD,
+        signing=Signing(auto, 12.0, lambda: NOW),
+        console=Console(records, shelf, STANDARD, ZONE, clock, "供热公司", auto_sign_in=auto),
+    )

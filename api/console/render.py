@@ -40,7 +40,7 @@ def page(request: Request, template: str, *, status: int = HTTPStatus.OK, **cont
     """
     console = console_of(request)
     words = words_of(request, console)
-    known = _known(request, console, words) | context
+    known = _known(request, console, words) | {"status": int(status)} | context
     return HTMLResponse(environment().get_template(template).render(known), status, headers={"Vary": "Cookie"})
 
 

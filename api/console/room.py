@@ -22,7 +22,7 @@ from api.console.render import page, part, words_of
 from api.console.sending import Ready
 from api.console.words import Words
 from api.models import InstantQuery
-from heatwatch.domain.instants import DAY_MS, to_ms
+from heatwatch.domain.instants import DAY_MS, MINUTE_MS, to_ms
 from heatwatch.domain.register import PointRow
 from heatwatch.domain.temperature import Limit
 from heatwatch.usecases.findings import shown_detail
@@ -73,13 +73,18 @@ class WindowQuery(BaseModel):
         """
         if self.end is None and now_ms is None:
             raise HTTPException(HTTPStatus.CONFLICT, "the replay has not begun: say until when ('to')")
-        end_ms = to_ms(self.end) if self.end is not None else cast("int", now_ms)
+        end_ms = to_ms(self.end) if self.end is not None else _after_this_minute(cast("int", now_ms))
         start_ms = to_ms(self.start) if self.start is not None else end_ms - self.days * DAY_MS
         try:
             _check((start_ms, end_ms))
         except ValueError as error:
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
         return start_ms, end_ms
+
+
+def _after_this_minute(now_ms: int) -> int:
+    """Return the end of a window that goes on: the same for a minute, so that a page is told nothing anew meanwhile."""
+    return (now_ms // MINUTE_MS + 1) * MINUTE_MS
 
 
 def _check(window: tuple[int, int]) -> None:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from heatwatch.domain.instants import MINUTE_MS, iso
+from heatwatch.domain.people import Role
 from heatwatch.domain.temperature import ClockRule, Version
 from heatwatch.domain.tickets import AT_WORK, GOING_ON, Clock, TicketKind, TicketState
 from heatwatch.errors import BadInput
@@ -53,6 +54,45 @@ class Deed(StrEnum):
     """备注."""
     WITHDRAW = "withdraw"
     """撤销: there is nothing to do, for what it rested on was withdrawn."""
+
+
+NEEDS: Mapping[Deed, tuple[str, ...]] = {
+    Deed.ASSIGN: ("person",),
+    Deed.OPINION: ("text",),
+    Deed.RESULT: ("text",),
+    Deed.CAUSE: ("text",),
+    Deed.FINISH: ("text",),
+    Deed.REOPEN: ("text",),
+    Deed.RECEIPT: ("text", "contact"),
+    Deed.FOLLOW_UP: ("text",),
+    Deed.EXPLAIN: ("step", "text"),
+    Deed.COMMENT: ("text",),
+    Deed.WITHDRAW: ("text",),
+}
+"""What has to be said with a deed."""
+
+_STATION = frozenset({Role.COMPANY, Role.DISPATCH, Role.STATION})
+_OFFICE = frozenset({Role.COMPANY, Role.DISPATCH})
+_FIELD = _STATION | {Role.REPAIRER}
+DOERS: Mapping[Deed, frozenset[Role]] = {
+    Deed.TAKE: _STATION,
+    Deed.ASSIGN: _STATION,
+    Deed.CONTACT: _FIELD,
+    Deed.OPINION: _STATION,
+    Deed.FROM_ABOVE: _OFFICE,
+    Deed.RESULT: _STATION,
+    Deed.LEAK: _FIELD,
+    Deed.ON_SITE: _FIELD,
+    Deed.CAUSE: _FIELD,
+    Deed.FINISH: _FIELD,
+    Deed.REOPEN: _STATION,
+    Deed.RECEIPT: _FIELD,
+    Deed.FOLLOW_UP: _STATION,
+    Deed.EXPLAIN: _STATION,
+    Deed.COMMENT: _FIELD | {Role.ENGINEER},
+    Deed.WITHDRAW: _OFFICE,
+}
+"""Who may do what; each only in the stations that are theirs."""
 
 
 class Mark(StrEnum):

@@ -178,6 +178,7 @@ class TicketRow(Audited, Base):
     __tablename__ = "tickets"
     __table_args__ = (Index(None, "station_id", "state"),)
     bulky = frozenset({"evidence"})
+    secret = frozenset({"contact"})
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     kind: Mapped[str]

@@ -57,6 +57,23 @@ def notices(
     return session.scalars(query.limit(limit).offset(offset)).all()
 
 
+def count_public(session: Session) -> int:
+    """Return how many notices were published."""
+    return session.scalar(select(func.count()).select_from(NoticeRow).where(NoticeRow.state.in_(PUBLIC))) or 0
+
+
+def count_notices(
+    session: Session, *, stations: Collection[str] | None = None, state: NoticeState | None = None
+) -> int:
+    """Return how many notices there are of these."""
+    query = select(func.count()).select_from(NoticeRow)
+    if stations is not None:
+        query = query.where(NoticeRow.station_id.in_(sorted(stations)))
+    if state is not None:
+        query = query.where(NoticeRow.state == state)
+    return session.scalar(query) or 0
+
+
 def edit(session: Session, notice_id: int, title: str, text: str, who: str, at_ms: int) -> NoticeRow | None:
     """Change the words of a draft; None where there is no such notice.
 

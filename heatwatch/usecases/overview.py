@@ -568,7 +568,7 @@ def _outages(session: Session, layout: Layout, found: Sequence[_Found]) -> list[
     stops = [row for row in found if row.kind == FindingKind.HEAT_OUTAGE]
     numbers = sorted({row.ticket_id for row in stops if row.ticket_id is not None})
     published = {row.ticket_id: row for row in session.execute(_published(numbers))} if numbers else {}
-    due = dict(session.execute(_announce_by(numbers)).tuples().all()) if numbers else {}
+    due = {row.ticket_id: row.due_ms for row in session.execute(_announce_by(numbers))} if numbers else {}
     return [_outage(layout, row, due.get(row.ticket_id), published.get(row.ticket_id)) for row in stops]
 
 

@@ -11,12 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.orm import Session, aliased
 
 from heatwatch.domain.findings import EndReason, FindingKind
 from heatwatch.domain.instants import from_ms, iso
-from heatwatch.domain.life import Deed, Event, Facts, Mark, Standing, check, clocks, possible, standing
+from heatwatch.domain.life import NEEDS, Deed, Event, Facts, Mark, Standing, check, clocks, possible, standing
 from heatwatch.domain.register import Register
 from heatwatch.domain.temperature import Standard
 from heatwatch.domain.tickets import (
@@ -44,6 +44,7 @@ from heatwatch.usecases.register import in_service
 
 HEATWATCH = "heatwatch"
 """Who did what nobody did by hand."""
+_PRESSING = (TicketClock.due_ms, TicketClock.step)
 
 
 def note(
@@ -218,11 +219,18 @@ def act(session: Session, ticket_id: int, done: Done, standard: Standard) -> Kno
     if row is None:
         return None
     acting(session, done.who, done.at_ms)
+    _refuse_unsaid(done)
     _refuse_unseen(session, row.id, done.last_event)
     stands = known(session, row, standard)
     check(done.deed, stands.facts, stands.now, stands.clocks, done.at_ms, step=str(done.detail.get("step", "")))
     note(session, row.id, done.at_ms, done.deed, done.detail, done.who)
     return refresh(session, row, standard)
+
+
+def _refuse_unsaid(done: Done) -> None:
+    unsaid = [name for name in NEEDS.get(done.deed, ()) if not done.detail.get(name)]
+    if unsaid:
+        raise BadInput(f"{done.deed} needs {' and '.join(unsaid)}", where=done.deed)
 
 
 def _refuse_unseen(session: Session, ticket_id: int, last_event: int | None) -> None:
@@ -309,6 +317,24 @@ def tickets(
     """Return tickets, the latest opened first."""
     query = select(TicketRow).where(*_wanted(whose)).order_by(TicketRow.opened_ms.desc(), TicketRow.id.desc())
     return session.scalars(query.limit(limit).offset(offset)).all()
+
+
+def worklist(
+    session: Session, *, limit: int | None = None, offset: int = 0, **whose: Unpack[Whose]
+) -> Sequence[tuple[TicketRow, TicketClock | None]]:
+    """Return tickets, each with the deadline that falls due next: the most pressing first, then the latest opened."""
+    running = select(
+        TicketClock, func.row_number().over(partition_by=TicketClock.ticket_id, order_by=_PRESSING).label("n")
+    )
+    undone = running.where(TicketClock.done_ms.is_(None), TicketClock.off.is_(False)).subquery()
+    first = aliased(TicketClock, undone)
+    query = (
+        select(TicketRow, first)
+        .outerjoin(first, and_(first.ticket_id == TicketRow.id, undone.c.n == 1))
+        .where(*_wanted(whose))
+        .order_by(first.due_ms.is_(None), first.due_ms, TicketRow.opened_ms.desc(), TicketRow.id.desc())
+    )
+    return [(ticket, clock) for ticket, clock in session.execute(query.limit(limit).offset(offset))]
 
 
 def count_tickets(session: Session, **whose: Unpack[Whose]) -> int:

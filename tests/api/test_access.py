@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -21,9 +23,10 @@ from sqlalchemy import event
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from api import access
-from api.access import COOKIE, PUBLIC, TABLE, Access, Key, Public, Stations
+from api import access, charts
+from api.access import COOKIE, PAGES, PUBLIC, TABLE, Access, Key, Public, Stations, Table
 from api.app import create_app
+from api.console.backing import Console
 from api.headers import ALWAYS
 from api.signing import PASSWORD_MAX, Signing, local_path, signing_of
 from cli.wiring import Service
@@ -34,10 +37,11 @@ from heatwatch.domain.people import OF_STATIONS, Role
 from heatwatch.domain.register import PointRow
 from heatwatch.domain.temperature import ClockRule, Judging, RoomClass, Standard, Version
 from heatwatch.errors import BadInput, Unavailable
+from heatwatch.files.rules_file import default_standard
 from heatwatch.records.audit import acting
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance
-from heatwatch.records.schema import FindingRow, Quarantine, TicketRow
+from heatwatch.records.schema import FindingRow, NoticeRow, Quarantine, TicketEvent, TicketRow
 from heatwatch.settings import Settings
 from heatwatch.usecases import people
 from heatwatch.usecases.findings import changed_since, record_findings
@@ -46,11 +50,15 @@ from heatwatch.usecases.register import import_register
 from tests.shelf import Shelf
 
 T0 = 1764028800000
+NOW = T0 + 2 * HOUR_MS
+STANDARD = default_standard()
+ZONE = ZoneInfo("Asia/Shanghai")
 OWN, OTHER = "one", "two"
 PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
 HERE = "http://127.0.0.1"
 FORM = {"Accept": "text/html"}
 WHOM = [(role, confined) for role in Role for confined in (False, True) if confined or role not in OF_STATIONS]
+FOR_MACHINES = ("/api/", "/metrics", "/live")
 
 
 @pytest.fixture(autouse=True)
@@ -77,19 +85,25 @@ class House:
     auto_sign_in: str = ""
     now_ms: int = T0
     door: Door = field(default_factory=Door)
+    pages: bool = False
 
     def __post_init__(self) -> None:
         service = cast("Service", SimpleNamespace(records=self.records))
+        console = Console(self.records, self.shelf, STANDARD, ZONE, lambda: NOW, "供热公司")
         self.app = create_app(
             self.records,
             self.shelf,
             journal_sequences=dict,
-            clock=lambda: T0,
+            clock=lambda: NOW,
             version="0.1.0",
             delivery=lambda: {"senders": [f"p-{OWN}", f"p-{OTHER}"]},
             findings_csv=lambda kind, stations: Service.findings_csv(service, kind, stations),
+            standard=STANDARD,
             signing=Signing(self.auto_sign_in, 12.0, lambda: self.now_ms, self.door),
+            console=console if self.pages else None,
         )
+        self.app.state.stopping = threading.Event()
+        self.app.state.stopping.set()
 
     def ask(
         self, method: str, path: str, *, base: str = "http://test", cookies: Any = None, **more: Any
@@ -156,12 +170,18 @@ def _spell(which: str) -> Finding:
     )
 
 
+def _draft(ticket_id: int, which: str) -> NoticeRow:
+    said = {"title": f"s-{which}", "text": f"b-{which}", "building_ids": [f"b-{which}"], "station_id": f"s-{which}"}
+    when = {"stop_start_ms": T0, "drafted_ms": NOW, "due_ms": T0 + 8 * HOUR_MS}
+    return NoticeRow(ticket_id=ticket_id, kind="stop", state="draft", **said, **when)
+
+
 def _two_stations(house: House) -> dict[str, dict[str, int]]:
     """Keep two stations' worth of everything; return the numbers of what each has."""
     found = [_spell(OWN), _spell(OTHER)]
     clocks = {"low_temperature": (ClockRule("contact", 30, "R16", "九(十)"),)}
     standard = Standard((Version(None, {}, clocks=clocks),), Judging())
-    by = Dispatch(T0 + 2 * HOUR_MS, standard, None, lambda points, start, _: [(point, start, 17.5) for point in points])
+    by = Dispatch(NOW, standard, None, lambda points, start, _: [(point, start, 17.5) for point in points])
     rows = [PointRow(f"p-{w}", f"b-{w}", f"s-{w}", RoomClass.APARTMENT, device_id=f"d-{w}") for w in (OWN, OTHER)]
     with house.records.write() as session:
         acting(session, "test", T0)
@@ -173,12 +193,14 @@ def _two_stations(house: House) -> dict[str, dict[str, int]]:
             quarantined = {"payload": b"?", "reason": "no JSON", "arrived_ms": T0}
             topic = f"heat/s-{which}/b-{which}/p-{which}/reading"
             session.add(Quarantine(worker="w", sequence=number, position=-1, topic=topic, **quarantined))
+            session.add(_draft(session.query(TicketRow.id).filter_by(station_id=f"s-{which}").scalar(), which))
     house.shelf.keep(*[(f"d-{which}", T0, 17.5) for which in (OWN, OTHER)])
     with house.records.read() as session:
         return {
             which: {
                 "finding_id": session.query(FindingRow.id).filter_by(station_id=f"s-{which}").scalar(),
                 "ticket_id": session.query(TicketRow.id).filter_by(station_id=f"s-{which}").scalar(),
+                "notice_id": session.query(NoticeRow.id).filter_by(station_id=f"s-{which}").scalar(),
             }
             for which in (OWN, OTHER)
         }
@@ -190,17 +212,37 @@ def _parameters(template: str) -> list[str]:
 
 def _asked(key: Key, which: str, numbers: Mapping[str, Mapping[str, int]]) -> tuple[str, dict[str, str]]:
     """Return the path and query with which a route is asked for something of one station."""
-    values: dict[str, Any] = {"kind": FindingKind.COLD_SPELL, **numbers[which]}
-    return key[1].format(**values), {"point_id": f"p-{which}"} if key[1].endswith("/readings") else {}
+    values: dict[str, Any] = {"kind": FindingKind.COLD_SPELL, "point_id": f"p-{which}", **numbers[which]}
+    values |= {"language": "zh", "path": "console.css"}
+    if "digest" in _parameters(key[1]):
+        values["digest"] = charts.bundle().digest
+    return re.sub(r"{(\w+)(:path)?}", lambda found: str(values[found[1]]), key[1]), (
+        {"point_id": f"p-{which}"} if key[1].endswith("/readings") else {}
+    )
+
+
+def _body(key: Key, which: str) -> dict[str, str] | None:
+    """Return a body that is legal, for something of one station; None where a route wants none."""
+    place = {"station_id": f"s-{which}", "building_id": f"b-{which}"}
+    return {
+        ("POST", "/api/v1/tickets"): {"kind": "repair", "subject": "x", **place},
+        ("POST", "/api/v1/tickets/{ticket_id}/deeds"): {"deed": "comment", "text": "x"},
+        ("PATCH", "/api/v1/notices/{notice_id}"): {"title": "x", "text": "x"},
+    }.get(key)
 
 
 def _names_something(key: Key) -> bool:
     """Tell whether a route is about one thing, which belongs to a station."""
-    return key[1].endswith("/readings") or any(name.endswith("_id") for name in _parameters(key[1]))
+    named = any(name.endswith("_id") for name in _parameters(key[1]))
+    return named or key[1].endswith("/readings") or key == ("POST", "/api/v1/tickets")
 
 
-def _rows() -> list[tuple[Key, Access]]:
-    return [(key, entry) for key, entry in TABLE.items() if isinstance(entry, Access)]
+def _rows(table: Table = TABLE) -> list[tuple[Key, Access]]:
+    return [(key, entry) for key, entry in table.items() if isinstance(entry, Access)]
+
+
+def _refused(entry: Access, role: Role, *, confined: bool) -> bool:
+    return role not in entry.roles or (confined and entry.stations is Stations.ALL)
 
 
 class TestTable:
@@ -209,6 +251,11 @@ class TestTable:
     def test_lists_every_route_and_nothing_else(self, house: House) -> None:
         there = [key for key, _ in access.routes_of(house.app.routes)]
         assert sorted(there) == sorted(TABLE)
+
+    def test_lists_every_page_besides(self, records: Records) -> None:
+        there = [key for key, _ in access.routes_of(House(records, pages=True).app.routes)]
+        assert sorted(there) == sorted({**TABLE, **PAGES})
+        assert not TABLE.keys() & PAGES.keys()
 
     def test_a_route_that_it_does_not_list_answers_nobody(self, house: House) -> None:
         boss = house.token(house.person(Role.COMPANY, confined=False))
@@ -258,23 +305,40 @@ class TestEveryRoute:
         for key, entry in _rows():
             for which in (OWN, OTHER):
                 path, query = _asked(key, which, numbers)
-                status = house.ask(key[0], path, params=query, headers=headers).status_code
+                status = house.ask(key[0], path, params=query, json=_body(key, which), headers=headers).status_code
                 hidden = confined and which == OTHER and entry.stations is Stations.CONFINED and _names_something(key)
-                refused = role not in entry.roles or (confined and entry.stations is Stations.ALL)
-                if refused or hidden:
-                    assert status == (403 if refused else 404), (key, which)
+                if _refused(entry, role, confined=confined):
+                    assert status == 403, (key, which)
                 else:
-                    assert status not in {401, 403, 404, 405, 500}, (key, which)
+                    assert status in ({404} if hidden else {200, 201, 303}), (key, which)
+
+    def test_is_really_tried_where_it_wants_a_body(self, house: House) -> None:
+        """No route is refused for its body alone, and so passed over."""
+        paths = house.app.openapi()["paths"]
+        wanting = {
+            (method.upper(), path) for path in paths for method in paths[path] if "requestBody" in paths[path][method]
+        }
+        assert {key for key in TABLE if _body(key, OWN)} == wanting - {("POST", "/api/v1/sign-in")}
+
+    @pytest.mark.parametrize("role", [Role.STATION, Role.DISPATCH])
+    def test_changes_nothing_of_another_station(self, house: House, role: Role) -> None:
+        numbers = _two_stations(house)
+        headers = house.token(house.person(role, confined=True))
+        before = _kept(house, OTHER)
+        for key, _ in _rows():
+            path, query = _asked(key, OTHER, numbers)
+            house.ask(key[0], path, params=query, json=_body(key, OTHER), headers=headers)
+        assert _kept(house, OTHER) == before
 
     def test_is_closed_to_who_is_not_signed_in_unless_it_is_public(self, house: House) -> None:
         numbers = _two_stations(house)
         for key, entry in TABLE.items():
             path, query = _asked(key, OWN, numbers)
-            told = house.ask(key[0], path, params=query, headers=FORM)
+            told = house.ask(key[0], path, params=query, json=_body(key, OWN), headers=FORM)
             if isinstance(entry, Public):
                 assert told.status_code not in {303, 401, 403, 404, 405, 500}
                 continue
-            page = not path.startswith("/api/")
+            page = not path.startswith(FOR_MACHINES)
             assert told.status_code == (303 if page else 401), key
             if page:
                 assert told.headers["location"].startswith("/sign-in?next=/")
@@ -290,16 +354,16 @@ class TestEveryRoute:
         told_of_own = set()
         filters = [{}, {"station": f"s-{OTHER}"}, {"building": f"b-{OTHER}"}, {"subject": f"p-{OTHER}"}]
         for key, _ in _rows():
-            for query in filters if key[0] == "GET" else []:
+            for query in filters if key[0] == "GET" else [{}]:
                 path, needed = _asked(key, OWN, numbers)
-                told = house.ask("GET", path, params={**needed, **query}, headers=headers)
+                told = house.ask(key[0], path, params={**needed, **query}, json=_body(key, OWN), headers=headers)
                 assert f"-{OTHER}" not in told.text, (key, query)
                 if f"-{OWN}" in told.text and told.status_code == 200:
                     told_of_own.add(key[1].removeprefix("/api/v1/"))
                 if query and told.status_code == 200 and told.text.startswith('{"items":'):
                     assert told.json()["total"] == 0, (key, query)
         assert {"points", "readings", "findings", "findings/{kind}.csv", "findings/{finding_id}"} <= told_of_own
-        assert {"tickets", "tickets/{ticket_id}"} <= told_of_own
+        assert {"tickets", "tickets/{ticket_id}", "notices", "notices/{notice_id}"} <= told_of_own
 
     def test_what_is_another_stations_is_as_if_it_were_not(self, house: House) -> None:
         numbers = _two_stations(house)
@@ -310,11 +374,130 @@ class TestEveryRoute:
             assert theirs.status_code == nobodys.status_code == 404
             assert theirs.text.replace(str(number), "N") == nobodys.text.replace(str(10**9), "N")
 
+    def test_what_is_another_stations_cannot_be_changed_as_if_it_were_not(self, house: House) -> None:
+        numbers = _two_stations(house)
+        nobodys = {OTHER: dict.fromkeys(numbers[OTHER], 10**9)}
+        headers = house.token(house.person(Role.DISPATCH, confined=True))
+        for key, _ in _rows():
+            if key[0] != "GET" and any(name.endswith("_id") for name in _parameters(key[1])):
+                paths = [_asked(key, OTHER, whose)[0] for whose in (numbers, nobodys)]
+                told = [house.ask(key[0], path, json=_body(key, OTHER), headers=headers) for path in paths]
+                assert [one.status_code for one in told] == [404, 404], key
+                assert re.sub(r"\d+", "N", told[0].text) == re.sub(r"\d+", "N", told[1].text)
+
+    @pytest.mark.parametrize("role", [Role.STATION, Role.DISPATCH])
+    def test_a_station_reports_only_what_is_in_its_own(self, house: House, role: Role) -> None:
+        _two_stations(house)
+        headers = house.token(house.person(role, confined=True))
+        said = {which: _body(("POST", "/api/v1/tickets"), which) or {} for which in (OWN, OTHER)}
+        mixed = said[OWN] | {"building_id": f"b-{OTHER}"}
+        bodies = [said[OWN], said[OTHER], mixed, {**mixed, "building_id": "b-nobody"}]
+        told = [house.ask("POST", "/api/v1/tickets", json=body, headers=headers) for body in bodies]
+        assert [one.status_code for one in told] == [201, 404, 409, 409]
+        assert told[2].text.replace(OTHER, "nobody") == told[3].text, "nobody learns that it is another's"
+
     def test_the_delivery_identity_is_for_those_who_see_all_stations(self, house: House) -> None:
         for confined in (False, True):
             headers = house.token(house.person(Role.DISPATCH, confined=confined))
             delivery = house.ask("GET", "/api/v1/health", headers=headers).json()["delivery"]
             assert (delivery is None) == confined
+
+
+def _kept(house: House, which: str) -> list[tuple[Any, ...]]:
+    """Return what the records have of a station's tickets and notices."""
+    with house.records.read() as session:
+        tickets = session.query(TicketRow).filter_by(station_id=f"s-{which}").order_by(TicketRow.id).all()
+        events = session.query(TicketEvent).filter(TicketEvent.ticket_id.in_([row.id for row in tickets])).all()
+        notices = session.query(NoticeRow).filter_by(station_id=f"s-{which}").all()
+        return [
+            *((row.id, row.state, row.responsible) for row in tickets),
+            *((row.id, row.kind) for row in events),
+            *((row.id, row.state, row.title, row.text) for row in notices),
+        ]
+
+
+class TestEveryPage:
+    """Every page and every part of one, every role, one's own station and another: as the table says."""
+
+    @pytest.fixture
+    def house(self, records: Records) -> House:
+        return House(records, pages=True)
+
+    @pytest.mark.parametrize(("role", "confined"), WHOM)
+    def test_answers_as_the_table_says(self, house: House, role: Role, confined: bool) -> None:  # noqa: FBT001
+        numbers = _two_stations(house)
+        headers = house.token(house.person(role, confined=confined)) | FORM
+        for key, entry in _rows(PAGES):
+            for which in (OWN, OTHER):
+                path, query = _asked(key, which, numbers)
+                told = house.ask(key[0], path, params=query or _looking_at(key, which), headers=headers)
+                if _refused(entry, role, confined=confined):
+                    assert told.status_code == 403, (key, which)
+                elif confined and which == OTHER and entry.stations is Stations.CONFINED:
+                    assert told.status_code == 404, (key, which)
+                else:
+                    assert told.status_code in {200, 303}, (key, which)
+
+    def test_is_closed_to_who_is_not_signed_in_unless_it_is_public(self, house: House) -> None:
+        numbers = _two_stations(house)
+        for key, entry in PAGES.items():
+            path, query = _asked(key, OWN, numbers)
+            told = house.ask(key[0], path, params=query, headers=FORM)
+            if isinstance(entry, Public):
+                assert told.status_code in {200, 303}, key
+                assert "/sign-in" not in told.headers.get("location", ""), key
+                assert not re.search(rf"[psb]-({OWN}|{OTHER})", told.text), key
+            elif path.startswith(FOR_MACHINES):
+                assert (told.status_code, told.headers["www-authenticate"]) == (401, "Bearer"), key
+            else:
+                assert told.status_code == 303, key
+                assert told.headers["location"].startswith("/sign-in?next=/"), key
+
+    @pytest.mark.parametrize("role", list(Role))
+    def test_tells_a_station_nothing_of_another(self, house: House, role: Role) -> None:
+        """No page, no part of one and no number, whatever is asked for, has a name of the other station in it."""
+        numbers = _two_stations(house)
+        headers = house.token(house.person(role, confined=True)) | FORM
+        told_of_own = set()
+        for key, _ in _rows(PAGES):
+            for query in ({}, {"station": f"s-{OTHER}"}, {"building": f"b-{OTHER}"}, {"version": "1"}):
+                path, needed = _asked(key, OWN, numbers)
+                told = house.ask(key[0], path, params={**needed, **query}, headers=headers)
+                text = re.sub(r"(station|building)(=|%3D)[sb]-two", "", told.text)
+                assert f"-{OTHER}" not in text, (key, query)
+                if f"-{OWN}" in text and told.status_code == 200:
+                    told_of_own.add(key[1])
+        assert {"/", "/live/now.html", "/live/rooms", "/rooms/{point_id}"} <= told_of_own
+
+    def test_whoever_sees_all_stations_is_told_of_both(self, house: House) -> None:
+        """So that what a station is not told is not merely missing."""
+        numbers = _two_stations(house)
+        headers = house.token(house.person(Role.DISPATCH, confined=False)) | FORM
+        for path in ("/", "/live/now.html", "/live/rooms"):
+            assert {f"-{OWN}", f"-{OTHER}"} <= set(
+                re.findall("-(?:one|two)", house.ask("GET", path, headers=headers).text)
+            )
+        for key, _ in _rows(PAGES):
+            if _names_something(key):
+                path, _ = _asked(key, OTHER, numbers)
+                assert house.ask(key[0], path, headers=headers).status_code == 200, key
+
+    @pytest.mark.parametrize("role", [Role.STATION, Role.VIEWER])
+    def test_what_is_another_stations_is_as_if_it_were_not(self, house: House, role: Role) -> None:
+        numbers = _two_stations(house)
+        nowhere = {"nobody": dict.fromkeys(numbers[OTHER], 10**9)}
+        headers = house.token(house.person(role, confined=True)) | FORM
+        for key, _ in _rows(PAGES):
+            if key[0] == "GET" and _names_something(key):
+                asked = [_asked(key, OTHER, numbers)[0], _asked(key, "nobody", nowhere)[0]]
+                theirs, nobodys = (house.ask("GET", path, headers=headers) for path in asked)
+                assert theirs.status_code == nobodys.status_code == 404, key
+                assert theirs.text.replace(asked[0], asked[1]) == nobodys.text, key
+
+
+def _looking_at(key: Key, which: str) -> dict[str, str]:
+    """Return the query that asks a page about one station, where its path does not."""
+    return {} if _names_something(key) else {"station": f"s-{which}"}
 
 
 def test_a_room_that_changed_its_station_shows_each_its_own_time(house: House) -> None:

@@ -27,6 +27,7 @@ from heatwatch.domain.people import Role
 from heatwatch.domain.register import PointRow
 from heatwatch.domain.temperature import ClockRule, Judging, RoomClass, Standard, Version
 from heatwatch.errors import BadInput
+from heatwatch.files.rules_file import default_standard
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance
 from heatwatch.records.schema import Arrival, JournalPosition, Quarantine
@@ -67,6 +68,7 @@ def app(records: Records, shelf: Shelf) -> FastAPI:
         version="0.1.0",
         delivery=delivery,
         findings_csv=lambda kind, _stations: f"{kind}\n".encode(),
+        standard=default_standard(),
         signing=Signing("", 12.0, lambda: T0),
     )
 
@@ -386,13 +388,23 @@ class TestDescription:
         said = get("/openapi.json").json()
         told = {(method, path) for path, operations in said["paths"].items() for method in operations}
         paths = ["points", "readings", "findings", "findings/{kind}.csv", "findings/{finding_id}", "tickets"]
-        paths += ["tickets/{ticket_id}", "quarantine", "health", "me"]
-        posts = {("post", f"/api/v1/{path}") for path in ("sign-in", "sign-out")}
-        assert told == {("get", f"/api/v1/{path}") for path in paths} | posts
+        paths += [
+            "tickets/{ticket_id}",
+            "notices",
+            "notices/{notice_id}",
+            "public/notices",
+            "quarantine",
+            "health",
+            "me",
+        ]
+        posts = ["sign-in", "sign-out", "tickets", "tickets/{ticket_id}/deeds", "notices/{notice_id}/publication"]
+        asked = {"get": paths, "post": posts, "patch": ["notices/{notice_id}"]}
+        assert told == {(method, f"/api/v1/{path}") for method, all_of in asked.items() for path in all_of}
         tags = {tag["name"] for tag in said["tags"]}
         for operations in said["paths"].values():
             for operation in operations.values():
-                (content,) = operation["responses"]["200"]["content"].values()
+                (good,) = {"200", "201"} & operation["responses"].keys()
+                (content,) = operation["responses"][good]["content"].values()
                 assert "$ref" in content["schema"] or content["schema"] == {"type": "string"}
                 assert operation["summary"]
                 assert operation["description"]

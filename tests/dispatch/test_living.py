@@ -14,7 +14,7 @@ from sqlalchemy import select
 from dispatch.channels import LogChannel
 from dispatch.notifier import Notifier
 from heatwatch.domain.findings import Finding
-from heatwatch.domain.life import Deed
+from heatwatch.domain.life import NEEDS, Deed
 from heatwatch.domain.notices import NoticeState
 from heatwatch.errors import BadInput, Unavailable
 from heatwatch.files.rules_file import default_standard
@@ -37,7 +37,8 @@ def office(records: Records) -> Office:
 
 
 def do(office: Office, ticket_id: int, deed: Deed, at_h: float, **detail: Any) -> Known:
-    """Do something about a ticket, and let dispatch see it."""
+    """Do something about a ticket, with all that has to be said, and let dispatch see it."""
+    detail = {name: "x" for name in NEEDS.get(deed, ())} | detail
     with office.records.write() as session:
         known = act(session, ticket_id, Done(deed, "s1", at(at_h), detail), STANDARD)
     assert known is not None
@@ -265,7 +266,9 @@ def test_two_people_do_not_overwrite_each_other(office: Office) -> None:
 def test_an_illegal_deed_leaves_nothing(office: Office) -> None:
     office.judge(spell("p1", 0), at_h=2)
     with pytest.raises(BadInput, match="not possible"), office.records.write() as session:
-        act(session, 1, Done(Deed.FINISH, "s1", at(2.1)), STANDARD)
+        act(session, 1, Done(Deed.FINISH, "s1", at(2.1), {"text": "x"}), STANDARD)
+    with pytest.raises(BadInput, match="comment needs text"), office.records.write() as session:
+        act(session, 1, Done(Deed.COMMENT, "s1", at(2.1)), STANDARD)
     assert len(office.stories()[0].events) == 2
     with office.records.read() as session:
         assert list(verify(session)) == []

@@ -154,6 +154,26 @@ def test_reads_by_source_and_half_open_time(store: ReadingStore) -> None:
     assert (found.code.dtype, found.time_ms.dtype) == (np.dtype(np.int32), np.dtype(np.int64))
 
 
+def latest(
+    store: ReadingStore, sources: Sequence[str], start_ms: int, end_ms: int, range_c: tuple[float, float] = (-30, 50)
+) -> list[tuple[str, int, float]]:
+    found = store.latest(sources, start_ms, end_ms, range_c)
+    names = [found.source[code] for code in found.code]
+    return list(zip(names, found.time_ms.tolist(), found.temp_c.tolist(), strict=True))
+
+
+def test_the_latest_row_is_the_newest_that_is_valid(store: ReadingStore) -> None:
+    """What is no number, lies outside the range or is contested is passed over; the bounds of the range are in it."""
+    write(store, [("a", 1, 20.0, 1, 0), ("a", 2, NAN, 2, 0), ("b", 1, -30.0, 3, 0), ("b", 2, 50.1, 4, 0)])
+    write(store, [("c", 1, 19.0, 5, 0), ("c", 2, 20.0, 6, 0), ("c", 2, 21.0, 7, 0), ("d", 2, math.inf, 8, 0)])
+    write(store, [("e", 1, NAN, 9, 0), ("e", 1, 20.0, 10, 0), ("f", 1, 20.0, 11, 0), ("f", 1, 90.0, 12, 0)])
+    found = latest(store, ["f", "e", "d", "c", "b", "a", "nobody", "a"], 0, 10)
+    assert found == [("a", 1, 20.0), ("b", 1, -30.0), ("c", 1, 19.0), ("e", 1, 20.0)]
+    assert latest(store, ["a", "c"], 2, 10) == []
+    assert latest(store, ["c"], 1, 2) == [("c", 1, 19.0)]
+    assert latest(store, [], 0, 10) == []
+
+
 def test_whole_numbers_are_kept_as_floats(store: ReadingStore) -> None:
     """The first whole number must not decide the type of the column (telegraf#12349)."""
     whole = batch([("p", 1, 20, 1, 0)])
@@ -221,3 +241,20 @@ def test_any_rows_in_any_batches_replayed_any_time_agree_with_the_model(
             start = end
         assert sorted((source, time, repr(value)) for source, time, value in kept(store)) == model.kept()
         assert store.count() == sum(map(len, model.values.values()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(SOME_ROWS, st.integers(0, 2), st.integers(0, 3), st.sampled_from([(0.0, 21.0), (-30.0, 50.0)]))
+def test_the_latest_of_any_rows_is_found_as_a_plain_search_finds_it(
+    opener: Opener, some: list[tuple[str, int, float]], start_ms: int, end_ms: int, range_c: tuple[float, float]
+) -> None:
+    model: dict[str, tuple[int, float]] = {}
+    numbers = {(source, time_ms, value) for source, time_ms, value in some if math.isfinite(value)}
+    for source, time_ms, value in sorted(numbers):
+        alone = sum(other[:2] == (source, time_ms) for other in numbers) == 1
+        if alone and start_ms <= time_ms < end_ms and range_c[0] <= value <= range_c[1]:
+            model[source] = time_ms, value
+    with fresh(opener) as store:
+        write(store, [(*row, n + 1, 0) for n, row in enumerate(some)])
+        asked = ["p", "q", "室温 1"]
+        assert latest(store, asked, start_ms, end_ms, range_c) == [(name, *model[name]) for name in sorted(model)]

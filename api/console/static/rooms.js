@@ -10,6 +10,7 @@ const INK = "#14202b", GREY = "#6b7680", WHITE = "#ffffff";
 const COLD_INK = "#3b2a98", BELOW_INK = "#8e9be6", WARM_INK = "#cfd8d2", SILENT_INK = "#e9ecef";
 const STOP_INK = "#c23a0a";
 const LARGEST = 28, SMALLEST = 5, HEAD = 26;
+const SHAPES = [1.7, 1, 2.8];
 
 const canvas = document.getElementById("rooms");
 const cursor = document.getElementById("cursor");
@@ -40,17 +41,14 @@ lookFirst(async (version, tags) => {
   return tags.get("/live/now.html") !== told.parts;
 });
 
-/** Find the largest cells with which all blocks fit, and where each block stands. */
+/** Find the largest cells with which all blocks fit on the screen, and where each block stands. */
 function arrange() {
   if (plan === null) return;
   const width = canvas.parentElement.clientWidth;
-  const wanted = Math.max(320, innerHeight - 330);
-  cell = LARGEST;
-  let height = flow(width);
-  while (cell > SMALLEST && height > wanted) {
-    cell -= 1;
-    height = flow(width);
-  }
+  const wanted = Math.max(320, innerHeight - canvas.parentElement.offsetTop - 70);
+  let height = Infinity;
+  for (cell = LARGEST; cell >= SMALLEST && height > wanted; cell -= 1) height = flattest(width);
+  cell += 1;
   const ratio = devicePixelRatio || 1;
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
@@ -60,15 +58,22 @@ function arrange() {
   choose(-1);
 }
 
+/** Place the blocks in the shape that takes the least height, and return that. */
+function flattest(width) {
+  const heights = SHAPES.map((shape) => flow(width, shape));
+  const least = Math.min(...heights);
+  return flow(width, SHAPES[heights.indexOf(least)]);
+}
+
 /** Place the blocks line by line, each station under its own heading; return the height that they take. */
-function flow(width) {
+function flow(width, shape) {
   const dense = cell < 9;
   const space = dense ? 7 : 12;
   const above = dense ? 14 : 18;
   const most = Math.max(1, ...plan.buildings.map(([, , , rooms]) => rooms));
   const names = plan.buildings.map(([name, station]) => shortened(name, station));
   const labelled = Math.max(...names.map((name) => name.length), 3) * (dense ? 7 : 8) + 14;
-  const columns = Math.max(1, Math.min(Math.ceil(Math.sqrt(most * 1.7)), Math.floor((width - space) / cell)));
+  const columns = Math.max(1, Math.min(Math.ceil(Math.sqrt(most * shape)), Math.floor((width - space) / cell)));
   const wide = Math.max(columns * cell, labelled) + space;
   const several = new Set(plan.buildings.map(([, station]) => station)).size > 1;
   blocks = [];
