@@ -262,7 +262,7 @@ def _y(name: str, words: Words) -> Spec:
     above = f"low + (high - low) * {HEIGHT / (HEIGHT - _PLOT_TOP)}"
     axis = {
         "title": words.t("chart.axis"),
-        "values": {"expr": "sequence(low, high + 0.5, high - low > 12 ? 2 : 1)"},
+        "values": {"expr": "sequence(low, high + 0.5, high - low > 30 ? 10 : high - low > 12 ? 2 : 1)"},
         "format": "d",
         "titleAnchor": "start",
     }
@@ -352,14 +352,12 @@ def _dots(words: Words, only: str = "true", **look: Any) -> Spec:
 
 def _pointed() -> Spec:
     """Return the line under the pointer; `room.js` says where."""
+    here = {"expr": "pointed === null ? -9 : scale('x', pointed)"}
     return {
         "data": {"values": [{}]},
-        "mark": {
-            "type": "rule", "clip": True, "color": _INK, "strokeWidth": 1, "strokeDash": [2, 2],
-            "x": {"expr": "pointed === null ? -9 : scale('x', pointed)"}, "y": _PLOT_TOP - 6, "y2": HEIGHT,
-        },
-        "encoding": {},
-    }  # fmt: skip
+        "mark": {"type": "rule", "clip": True, "color": _INK, "strokeWidth": 1.2, "strokeDash": [3, 2]},
+        "encoding": {"x": {"value": here}, "y": {"value": _PLOT_TOP - 6}, "y2": {"value": HEIGHT}},
+    }
 
 
 def _legend(words: Words) -> Iterator[Spec]:

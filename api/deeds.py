@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, HTTPException, Path, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from sqlalchemy.orm import Session
 
 from api.access import Signed
@@ -30,9 +31,22 @@ router = APIRouter(
         HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
     ),
 )
+_NO_NUL = r"^[^\x00]*$"
+_FIRST, _LAST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _said(value: object) -> object:
+    """Refuse a number, which pydantic would take for seconds."""
+    if isinstance(value, int | float):
+        msg = "must be an ISO 8601 instant with its zone, such as 2025-11-25T02:40:00Z"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic answers with what a ValueError says
+    return value
+
+
 Number = Annotated[int, Path(ge=1, lt=2**63, description="Its number.")]
-Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
-Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000, pattern=_NO_NUL)]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=_NO_NUL)]
+Moment = Annotated[InstantQuery, BeforeValidator(_said)]
 DoneT = TypeVar("DoneT")
 
 
@@ -46,14 +60,22 @@ class DeedBody(BaseModel):
     person: Line = Field(default="", description="Who is sent (assign).")
     contact: Line = Field(default="", description="How the user can be reached (receipt).")
     step: Line = Field(default="", description="Which deadline an explanation speaks of.")
-    agreed_at: InstantQuery | None = Field(default=None, description="The time agreed with the user (contact).")
-    expected_end: InstantQuery | None = Field(default=None, description="When the heat is expected back (opinion).")
+    agreed_at: Moment | None = Field(default=None, description="The time agreed with the user (contact).")
+    expected_end: Moment | None = Field(default=None, description="When the heat is expected back (opinion).")
     last_event: int | None = Field(default=None, description="The last event seen: refused if somebody acted since.")
 
     def done(self, who: str, at_ms: int) -> Done:
-        """Return the deed as the records take it."""
+        """Return the deed as the records take it.
+
+        Raises
+        ------
+        HTTPException
+            Unprocessable, where a moment is so far off that it cannot be meant.
+        """
         said: dict[str, object] = {name: getattr(self, name) for name in ("text", "person", "contact", "step")}
         for name, moment in (("agreed_ms", self.agreed_at), ("expected_end_ms", self.expected_end)):
+            if moment is not None and not _FIRST <= moment < _LAST:
+                raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, "a moment must lie between 1990 and 2200")
             said[name] = None if moment is None else to_ms(moment)
         detail = {name: value for name, value in said.items() if value not in ("", None)}
         return Done(self.deed, who, at_ms, detail, self.last_event)

@@ -12,9 +12,9 @@ from cli.wiring import Service
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import from_ms
 from heatwatch.domain.tickets import LABELS, TicketKind
-from heatwatch.records.schema import FindingRow, TicketEvent, TicketRow
+from heatwatch.records.schema import FindingRow, TicketEvent
 from heatwatch.usecases.findings import changed_since, findings, last_change
-from heatwatch.usecases.tickets import Story, story
+from heatwatch.usecases.tickets import Story, count_tickets, story
 from simulators.town import Town
 
 STATUS_EVERY_S = 5.0
@@ -38,9 +38,9 @@ class Narrator:
         service, points = self._service, self._town.points()
         buildings = len({row.building_id for row in points})
         click.echo(f"A simulated town: {len(points)} rooms in {buildings} buildings, seed {self._town.settings.seed}.")
-        click.echo(
-            f"Broker {service.broker_url}, API {service.api_url}/api/v1/tickets, data in {service.settings.data_dir}."
-        )
+        click.echo(f"Console {service.api_url}/ (a browser on this machine is signed in by itself, as a dispatcher)")
+        click.echo(f"Public notices {service.api_url}/public/notices, broker {service.broker_url}.")
+        click.echo(f"Data in {service.settings.data_dir}.")
         click.echo("Ctrl-C ends it; started again it goes on.")
 
     def tell(self) -> None:
@@ -57,8 +57,7 @@ class Narrator:
             if time.monotonic() >= self._status_at:
                 self._status_at = time.monotonic() + STATUS_EVERY_S
                 cold = len(findings(session, kind=FindingKind.COLD_SPELL, open=True, confirmed=True))
-                open_tickets = session.scalars(select(TicketRow.id).where(TicketRow.state == "open")).all()
-                lines.append(self._status(cold, len(open_tickets)))
+                lines.append(self._status(cold, count_tickets(session, at_work=True)))
         for line in lines:
             click.echo(line)
 
@@ -92,7 +91,7 @@ class Narrator:
         return (
             f"{clock}  -- {messages['received']:,} messages, {readings['stored']:,} readings stored, "
             f"{messages['quarantined'] + readings['quarantined']:,} quarantined, {messages['waiting']:,} waiting; "
-            f"identities {holds}; {cold} rooms cold, {tickets} tickets open"
+            f"identities {holds}; {cold} rooms cold, {tickets} tickets at work"
         )
 
     def _local(self, ms: int) -> str:

@@ -8,7 +8,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from heatwatch.usecases.notices import count_published
 from heatwatch.usecases.people import Change, add_user
 from heatwatch.usecases.register import import_register
 from heatwatch.usecases.tickets import HEATWATCH, count_tickets
+from simulators.crew import Crew
 from simulators.publisher import SteppedPublisher
 from simulators.replay import simulate
 from simulators.scenario import TownSettings
@@ -80,8 +81,9 @@ def serve(role: str, *, as_json: bool, **flags: Any) -> None:
     stop = threading.Event()
     with stopping_on_signals(stop), Service(settings, stop) as service:
         where = {"broker": service.broker_url, "api": service.api_url, "data_dir": str(settings.data_dir)}
-        told = f"broker {service.broker_url}, API {service.api_url}/api/v1/health, data in {settings.data_dir}"
+        told = f"broker {service.broker_url}, console {service.api_url}/, data in {settings.data_dir}"
         click.echo(json.dumps(where) if as_json else told)
+        _say_who_may_come(service)
         stop.wait()
     _raise_failure(service)
 
@@ -99,9 +101,12 @@ def serve(role: str, *, as_json: bool, **flags: Any) -> None:
     show_default=True,
     help="Where the town's data stay; a demo started again goes on from there.",
 )
+@click.option("--crew/--no-crew", default=True, show_default=True, help="Simulated people who work on tickets.")
 @click.option("--json", "as_json", is_flag=True, help="Print only the summary, as JSON.")
-def demo(rooms: int, speed: str, length: str | None, seed: int, port: int, data_dir: Path, *, as_json: bool) -> None:
-    """Run a simulated town with everything embedded: broker, ingest, store, judging, tickets and the API."""
+def demo(
+    rooms: int, speed: str, length: str | None, seed: int, port: int, data_dir: Path, *, crew: bool, as_json: bool
+) -> None:
+    """Run a simulated town with everything embedded: broker, ingest, store, judging, tickets and the console."""
     pace = speed_of(speed)
     length_s = span_ms(length, "--for") / 1000 if length else None
     town = Town(TownSettings(seed=seed, rooms=rooms, outage_after_h=OUTAGE_AFTER_H))
@@ -124,7 +129,8 @@ def demo(rooms: int, speed: str, length: str | None, seed: int, port: int, data_
         narrator = None if as_json else Narrator(service, town)
         if narrator is not None:
             narrator.greet()
-        _live(service, town, pace, length_s, narrator)
+        people = Crew(service.records, service.standard, seed) if crew else None
+        _live(service, town, pace, length_s, _each_look(service, narrator, people))
         summary, holds = _summary(service)
         if narrator is not None:
             narrator.tell()
@@ -132,6 +138,13 @@ def demo(rooms: int, speed: str, length: str | None, seed: int, port: int, data_
     _raise_failure(service)
     if not holds:
         raise HeatwatchError("the delivery identities do not hold")
+
+
+def _say_who_may_come(service: Service) -> None:
+    with service.records.read() as session:
+        known = session.scalar(select(UserRow.id).where(UserRow.active).limit(1))
+    if known is None:
+        click.echo("Nobody can sign in yet: heatwatch users add NAME --role company", err=True)
 
 
 def _admit_visitor(session: Session) -> None:
@@ -146,7 +159,20 @@ def _log(settings: Settings) -> None:
     configure(settings.log_format, level=None if level is None else logging.getLevelNamesMapping()[level.upper()])
 
 
-def _live(service: Service, town: Town, speed: float | None, length_s: float | None, narrator: Narrator | None) -> None:
+def _each_look(service: Service, narrator: Narrator | None, people: Crew | None) -> Callable[[], None]:
+    """Return what happens twice a second while a demo runs."""
+
+    def look() -> None:
+        now_ms = service.now_ms()
+        if people is not None and now_ms is not None:
+            people.work(now_ms)
+        if narrator is not None:
+            narrator.tell()
+
+    return look
+
+
+def _live(service: Service, town: Town, speed: float | None, length_s: float | None, look: Callable[[], None]) -> None:
     """Let the town measure until told to stop, or for `length_s` seconds."""
     host, port = service.broker
     until = None if length_s is None else time.monotonic() + length_s
@@ -165,8 +191,7 @@ def _live(service: Service, town: Town, speed: float | None, length_s: float | N
         thread = threading.Thread(target=publish, name="town")
         thread.start()
         while not service.stop.wait(0.5) and (until is None or time.monotonic() < until):
-            if narrator is not None:
-                narrator.tell()
+            look()
         publisher.stop()
         thread.join()
     if failed and service.failure is None:

@@ -130,7 +130,7 @@ class Service:
     def _set_up(self, stack: ExitStack) -> None:
         settings = self.settings
         rules, text = rules_text(settings.rules)
-        standard = parse_standard(text, where=rules)
+        standard = self.standard = parse_standard(text, where=rules)
         zone = time_zone(settings.timezone)
         self._threads: list[threading.Thread] = []
         self.records = stack.enter_context(open_records(settings))

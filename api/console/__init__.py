@@ -32,5 +32,7 @@ How a page is added
    A part that follows the records is an element with an `id` and ``data-live="/live/visits.html"``: when something has
    changed, `static/live.js` asks that address once for all such elements and puts in the ones that are different. The
    address answers with those elements and nothing else; `page` with a template that extends nothing makes it.
-   Render it once for all who see the same by `Kept` in `api.console.live`.
+   What is dear to make is made once for all who see the same: `Kept` in `api.console.live`, under `version_of`.
+7. **In a browser.** `tests/browser/visits.py` serves an application and opens windows; `barriers` says what axe-core
+   finds. A page is done when there are none in both languages, on a wall, a desk and a telephone.
 """

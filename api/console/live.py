@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api.console.backing import Console
+from heatwatch.domain.instants import MINUTE_MS
 from heatwatch.errors import HeatwatchError
 from heatwatch.records.schema import AuditHead, Cursor, Progress, RegisterImport
 from heatwatch.usecases.findings import FEED
@@ -36,15 +37,16 @@ _KEPT_MOST = 64
 MadeT = TypeVar("MadeT")
 
 
-def version_of(session: Session) -> str:
-    """Return a word that differs whenever anything that a page shows may; cheap."""
+def version_of(session: Session, now_ms: int | None) -> str:
+    """Return a word that differs whenever anything that a page shows may: with the records, and each minute; cheap."""
     counters = [
         session.scalar(select(Cursor.change_seq).where(Cursor.name == FEED)),
         session.scalar(select(AuditHead.seq)),
         session.scalar(select(RegisterImport.version).order_by(RegisterImport.version.desc()).limit(1)),
     ]
     roles = select(Progress.arrival_seq, Progress.as_of_ms).order_by(Progress.role)
-    numbers = [*counters, *(number for role in session.execute(roles) for number in role)]
+    minute = (now_ms or 0) // MINUTE_MS
+    numbers = [*counters, *(number for role in session.execute(roles) for number in role), minute]
     return ".".join(str(number or 0) for number in numbers)
 
 
@@ -105,9 +107,9 @@ class Pulse:
             await asyncio.sleep(self._every_s)
 
     def _seen(self) -> tuple[str, int | None]:
+        now_ms = self._console.clock()
         with self._console.records.read() as session:
-            version = version_of(session)
-        return version, self._console.clock()
+            return version_of(session, now_ms), now_ms
 
 
 async def stream(

@@ -29,8 +29,6 @@ class Scene:
 
     Attributes
     ----------
-    now_ms
-        The moment of which it tells [ms]; None before a replay has begun.
     rooms
         States and temperatures, in the order of the layout.
     parts
@@ -38,7 +36,6 @@ class Scene:
     """
 
     version: str
-    now_ms: int | None
     rooms: Ready
     parts: Ready
 
@@ -65,9 +62,10 @@ class Now:
         Unavailable
             If the records or the store do not answer.
         """
+        now_ms = self._console.clock()
         with self._console.records.read() as session:
-            version = version_of(session)
-        return self._scenes((version, stations, words.language), lambda: self._made(version, stations, words))
+            version = version_of(session, now_ms)
+        return self._scenes((version, stations, words.language), lambda: self._made(version, now_ms, stations, words))
 
     def plan(self, stations: frozenset[str] | None) -> Ready:
         """Return the order of the rooms, and how each is called.
@@ -77,9 +75,9 @@ class Now:
         Unavailable
             If the records do not answer.
         """
-        as_of_ms = self._console.clock()
+        now_ms = self._console.clock()
         with self._console.records.read() as session:
-            layout = self._overviews.layout(session, as_of_ms or 0, stations)
+            layout = self._overviews.layout(session, now_ms or 0, stations)
         return self._plans((layout.version, stations), lambda: Ready.of(_packed(plan_of(layout)), _JSON, level=6))
 
     def stations(self) -> list[str]:
@@ -90,24 +88,23 @@ class Now:
         Unavailable
             If the records do not answer.
         """
-        as_of_ms = self._console.clock()
+        now_ms = self._console.clock()
         with self._console.records.read() as session:
-            layout = self._overviews.layout(session, as_of_ms or 0)
+            layout = self._overviews.layout(session, now_ms or 0)
         return list(dict.fromkeys(building.station_id for building in layout.buildings))
 
-    def _made(self, version: str, stations: frozenset[str] | None, words: Words) -> Scene:
-        look = self._looks((version, stations), lambda: _Look(self._looked(stations))).overview
+    def _made(self, version: str, now_ms: int | None, stations: frozenset[str] | None, words: Words) -> Scene:
+        look = self._looks((version, stations), lambda: _Look(self._looked(now_ms, stations))).overview
         parts = part(words, "now_parts.html", look=look, cold_shown=COLD_SHOWN)
         html = Ready.of(parts.encode(), _HTML)
         rooms = Ready.of(_packed(numbers_of(look) | {"version": version, "parts": html.tag}), _JSON)
-        return Scene(version, None if look is None else look.as_of_ms, rooms, html)
+        return Scene(version, rooms, html)
 
-    def _looked(self, stations: frozenset[str] | None) -> Overview | None:
-        as_of_ms = self._console.clock()
-        if as_of_ms is None:
+    def _looked(self, now_ms: int | None, stations: frozenset[str] | None) -> Overview | None:
+        if now_ms is None:
             return None
         with self._console.records.read() as session:
-            return self._overviews(session, as_of_ms, stations)
+            return self._overviews(session, now_ms, stations)
 
 
 def plan_of(layout: Layout) -> dict[str, Any]:

@@ -224,8 +224,7 @@ def sums_of(story: RoomStory) -> Sums:
     told = story.readings
     valid = np.flatnonzero(told.counted == Counted.VALID)
     count = np.bincount(told.counted, minlength=len(Counted)).tolist()
-    with np.errstate(invalid="ignore"):
-        below = (told.temp_c < told.target_c) & ~told.violates & (told.counted == Counted.VALID)
+    below = (told.temp_c < told.target_c) & ~told.violates & (told.counted == Counted.VALID)
     cold = np.flatnonzero(told.violates)[:EVIDENCE_SHOWN]
     return Sums(
         valid=len(valid),

@@ -442,7 +442,7 @@ def _meets(bounds: Bounds) -> tuple[ColumnElement[bool], ...]:
 def _ticket_of(session: Session, found: Sequence[FindingRow]) -> dict[int, int]:
     held = select(TicketFinding.finding_id, TicketFinding.ticket_id)
     mine = held.where(TicketFinding.finding_id.in_([row.id for row in found]))
-    return dict(session.execute(mine).tuples().all())
+    return dict(session.execute(mine).all())
 
 
 def _tickets(

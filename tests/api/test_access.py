@@ -231,10 +231,20 @@ def _body(key: Key, which: str) -> dict[str, str] | None:
     }.get(key)
 
 
+def _form(key: Key, which: str) -> dict[str, str] | None:
+    """Return what a page's form sends that is legal; None where there is no field."""
+    said_by = {
+        ("POST", "/tickets/new"): ("POST", "/api/v1/tickets"),
+        ("POST", "/tickets/{ticket_id}"): ("POST", "/api/v1/tickets/{ticket_id}/deeds"),
+        ("POST", "/notices/{notice_id}"): ("PATCH", "/api/v1/notices/{notice_id}"),
+    }
+    return _body(said_by[key], which) if key in said_by else None
+
+
 def _names_something(key: Key) -> bool:
     """Tell whether a route is about one thing, which belongs to a station."""
     named = any(name.endswith("_id") for name in _parameters(key[1]))
-    return named or key[1].endswith("/readings") or key == ("POST", "/api/v1/tickets")
+    return named or key[1].endswith("/readings") or key in {("POST", "/api/v1/tickets"), ("POST", "/tickets/new")}
 
 
 def _rows(table: Table = TABLE) -> list[tuple[Key, Access]]:
@@ -429,14 +439,33 @@ class TestEveryPage:
         headers = house.token(house.person(role, confined=confined)) | FORM
         for key, entry in _rows(PAGES):
             for which in (OWN, OTHER):
-                path, query = _asked(key, which, numbers)
-                told = house.ask(key[0], path, params=query or _looking_at(key, which), headers=headers)
+                path, _ = _asked(key, which, numbers)
+                told = house.ask(key[0], path, data=_form(key, which), headers=headers)
+                hidden = confined and which == OTHER and entry.stations is Stations.CONFINED and _names_something(key)
                 if _refused(entry, role, confined=confined):
                     assert told.status_code == 403, (key, which)
-                elif confined and which == OTHER and entry.stations is Stations.CONFINED:
-                    assert told.status_code == 404, (key, which)
                 else:
-                    assert told.status_code in {200, 303}, (key, which)
+                    good = {200} if key[0] == "GET" else {303}
+                    assert told.status_code in ({404} if hidden else good), (key, which)
+                    assert "/sign-in" not in told.headers.get("location", "")
+
+    @pytest.mark.parametrize("path", ["/", "/live/now", "/live/now.html", "/live/rooms"])
+    def test_another_station_cannot_be_looked_at(self, house: House, path: str) -> None:
+        _two_stations(house)
+        headers = house.token(house.person(Role.STATION, confined=True))
+        told = {
+            which: house.ask("GET", path, params={"station": f"s-{which}"}, headers=headers) for which in (OWN, OTHER)
+        }
+        assert {which: one.status_code for which, one in told.items()} == {OWN: 200, OTHER: 404}
+
+    @pytest.mark.parametrize("role", [Role.STATION, Role.DISPATCH])
+    def test_changes_nothing_of_another_station(self, house: House, role: Role) -> None:
+        numbers = _two_stations(house)
+        headers = house.token(house.person(role, confined=True))
+        before = _kept(house, OTHER)
+        for key, _ in _rows(PAGES):
+            house.ask(key[0], _asked(key, OTHER, numbers)[0], data=_form(key, OTHER), headers=headers)
+        assert _kept(house, OTHER) == before
 
     def test_is_closed_to_who_is_not_signed_in_unless_it_is_public(self, house: House) -> None:
         numbers = _two_stations(house)
@@ -460,44 +489,50 @@ class TestEveryPage:
         headers = house.token(house.person(role, confined=True)) | FORM
         told_of_own = set()
         for key, _ in _rows(PAGES):
-            for query in ({}, {"station": f"s-{OTHER}"}, {"building": f"b-{OTHER}"}, {"version": "1"}):
-                path, needed = _asked(key, OWN, numbers)
-                told = house.ask(key[0], path, params={**needed, **query}, headers=headers)
-                text = re.sub(r"(station|building)(=|%3D)[sb]-two", "", told.text)
+            filters: list[dict[str, str]] = [{}, {"station": f"s-{OTHER}"}, {"building": f"b-{OTHER}"}, {"show": "all"}]
+            for query in filters if key[0] == "GET" else [{}]:
+                path, _ = _asked(key, OWN, numbers)
+                told = house.ask(key[0], path, params=query, data=_form(key, OWN), headers=headers)
+                text = re.sub(rf"(station|building)(=|%3D)[sb]-{OTHER}", "", told.text)
                 assert f"-{OTHER}" not in text, (key, query)
                 if f"-{OWN}" in text and told.status_code == 200:
                     told_of_own.add(key[1])
-        assert {"/", "/live/now.html", "/live/rooms", "/rooms/{point_id}"} <= told_of_own
+        assert {
+            "/",
+            "/live/now.html",
+            "/live/rooms",
+            "/rooms/{point_id}",
+            "/rooms/{point_id}/chart.json",
+        } <= told_of_own
+        assert {"/tickets", "/tickets/{ticket_id}", "/notices", "/notices/{notice_id}"} <= told_of_own
 
     def test_whoever_sees_all_stations_is_told_of_both(self, house: House) -> None:
         """So that what a station is not told is not merely missing."""
         numbers = _two_stations(house)
         headers = house.token(house.person(Role.DISPATCH, confined=False)) | FORM
-        for path in ("/", "/live/now.html", "/live/rooms"):
+        for path in ("/", "/live/now.html", "/live/rooms", "/tickets", "/notices"):
             assert {f"-{OWN}", f"-{OTHER}"} <= set(
                 re.findall("-(?:one|two)", house.ask("GET", path, headers=headers).text)
             )
         for key, _ in _rows(PAGES):
-            if _names_something(key):
+            if key[0] == "GET" and _names_something(key):
                 path, _ = _asked(key, OTHER, numbers)
-                assert house.ask(key[0], path, headers=headers).status_code == 200, key
+                assert house.ask("GET", path, headers=headers).status_code == 200, key
 
-    @pytest.mark.parametrize("role", [Role.STATION, Role.VIEWER])
+    @pytest.mark.parametrize("role", [Role.STATION, Role.DISPATCH, Role.VIEWER])
     def test_what_is_another_stations_is_as_if_it_were_not(self, house: House, role: Role) -> None:
+        """Down to the last sign of the answer."""
         numbers = _two_stations(house)
         nowhere = {"nobody": dict.fromkeys(numbers[OTHER], 10**9)}
         headers = house.token(house.person(role, confined=True)) | FORM
-        for key, _ in _rows(PAGES):
-            if key[0] == "GET" and _names_something(key):
-                asked = [_asked(key, OTHER, numbers)[0], _asked(key, "nobody", nowhere)[0]]
-                theirs, nobodys = (house.ask("GET", path, headers=headers) for path in asked)
-                assert theirs.status_code == nobodys.status_code == 404, key
-                assert theirs.text.replace(asked[0], asked[1]) == nobodys.text, key
-
-
-def _looking_at(key: Key, which: str) -> dict[str, str]:
-    """Return the query that asks a page about one station, where its path does not."""
-    return {} if _names_something(key) else {"station": f"s-{which}"}
+        named = re.compile(rf"\b({OTHER}|nobody|{'|'.join(map(str, numbers[OTHER].values()))}|1000000000)\b")
+        for key, entry in _rows(PAGES):
+            if any(name.endswith("_id") for name in _parameters(key[1])):
+                paths = [_asked(key, OTHER, numbers)[0], _asked(key, "nobody", nowhere)[0]]
+                theirs, nobodys = (house.ask(key[0], one, data=_form(key, OTHER), headers=headers) for one in paths)
+                wanted = 403 if _refused(entry, role, confined=True) else 404
+                assert theirs.status_code == nobodys.status_code == wanted, key
+                assert named.sub("N", theirs.text) == named.sub("N", nobodys.text), key
 
 
 def test_a_room_that_changed_its_station_shows_each_its_own_time(house: House) -> None:

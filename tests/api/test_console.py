@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -277,9 +277,14 @@ class TestNumbers:
             assert first.headers["cache-control"] == "no-store"
 
     def test_are_made_once_for_all_who_see_the_same(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-        asked = []
+        asked: list[str] = []
         latest = house.shelf.latest
-        monkeypatch.setattr(house.shelf, "latest", lambda *what: (asked.append(1), latest(*what))[1])
+
+        def noted(*what: Any) -> Any:
+            asked.append("latest")
+            return latest(*what)
+
+        monkeypatch.setattr(house.shelf, "latest", noted)
         who, other = house.token(), house.token(Role.VIEWER)
         version = house.ask("/live/now", headers=who).json()["version"]
         times = len(asked)
@@ -294,11 +299,11 @@ class TestNumbers:
         assert len(asked) > times
 
     def test_the_version_differs_when_anything_does(self, house: House) -> None:
-        versions = []
+        versions: list[str] = []
 
         def look() -> None:
             with house.records.read() as session:
-                versions.append(version_of(session))
+                versions.append(version_of(session, house.now_ms))
 
         look()
         with house.records.write() as session:
@@ -310,7 +315,9 @@ class TestNumbers:
         with house.records.write() as session:
             import_register(session, ROWS[:1], "other.csv", "", T0)
         look()
-        assert len(set(versions)) == 4
+        house.now_ms = T0 + 3 * HOUR_MS
+        look()
+        assert len(set(versions)) == 5
 
 
 class TestFiles:
@@ -395,9 +402,13 @@ class TestStream:
         assert len(run(watch())) == 2
 
     def test_one_look_serves_all_who_watch_and_nobody_looks_when_nobody_does(self, house: House) -> None:
-        looks = []
-        house.now_ms = T0
-        console = Console(**{**vars(house.console), "clock": lambda: looks.append(1) or T0})
+        looks: list[int] = []
+
+        def clock() -> int:
+            looks.append(T0)
+            return T0
+
+        console = replace(house.console, clock=clock)
 
         async def watch() -> None:
             pulse = Pulse(console, 0.1)
@@ -434,7 +445,7 @@ class TestStream:
     def test_does_not_hold_up_a_server_that_stops(self, house: House) -> None:
         role, stop, heard = ApiRole(house.app, "127.0.0.1", 0), threading.Event(), threading.Event()
         port, who = role.bind(), house.token()
-        ended = []
+        ended: list[bool] = []
 
         def listen() -> None:
             with httpx.stream("GET", f"http://127.0.0.1:{port}/live", headers=who, timeout=20) as answer:
@@ -461,6 +472,12 @@ class TestStream:
         for path in ("/live", "/live/now", "/live/now.html", "/live/rooms"):
             assert house.ask(path, headers={"Accept": "*/*"}).status_code == 401
         assert house.ask("/", headers=PAGE).headers["location"] == "/sign-in?next=/"
+
+    def test_so_is_every_page_that_is_not_public(self, house: House) -> None:
+        for (method, template), entry in PAGES.items():
+            if isinstance(entry, Access):
+                status = house.ask(re.sub(r"\{\w+\}", "1", template), method, headers=PAGE).status_code
+                assert status in {303, 401}, template
 
     def test_a_deactivated_user_is_noticed(self, house: House) -> None:
         who = house.token(Role.VIEWER)

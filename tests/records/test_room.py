@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,7 @@ from heatwatch.domain.findings import Finding, FindingKind, SubjectKind
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, from_ms, to_ms
 from heatwatch.domain.register import PointRow
 from heatwatch.domain.temperature import ClassRules, Hours, Judging, Limit, RoomClass, Season, Standard, Version
+from heatwatch.records.audit import acting
 from heatwatch.records.database import Records
 from heatwatch.records.schema import TicketFinding, TicketRow
 from heatwatch.usecases.findings import record_findings
@@ -56,7 +58,7 @@ def registers(draw: st.DrawFn, about: datetime) -> list[PointRow]:
     moments: list[datetime | None] = [about + timedelta(minutes=edge) for edge in edges]
     ends = [None, *moments, None]
     rows: list[PointRow] = []
-    for begin, end in zip(ends, ends[1:], strict=False):
+    for begin, end in pairwise(ends):
         if draw(st.booleans()) or not rows:
             room_class, contract = draw(st.sampled_from(list(RoomClass))), draw(st.sampled_from([None, *CONTRACTS]))
             pause = sorted(draw(st.tuples(st.integers(-3000, 3000), st.integers(-3000, 3000))))
@@ -261,7 +263,7 @@ class TestFindings:
     def test_stops_of_heat_are_those_of_where_the_point_was(self, furnished: Records, shelf: Shelf) -> None:
         """It left the first building at 06:00: a stop there at 07:00 is none of its."""
         for building, station in (("b1", "s1"), ("b2", "s2")):
-            of = {"subject_kind": SubjectKind.BUILDING, "subject_id": building}
+            of: dict[str, Any] = {"subject_kind": SubjectKind.BUILDING, "subject_id": building}
             stops = [(2, 3), (7, 8)]
             record(
                 furnished,
@@ -290,6 +292,7 @@ def ticket(number: int, opened_h: int, closed_h: int | None = None, **more: Any)
 def test_tickets_are_those_of_its_findings_and_of_its_room(furnished: Records, shelf: Shelf) -> None:
     record(furnished, found(FindingKind.COLD_SPELL, 1, 2))
     with furnished.write() as session:
+        acting(session, "test", T0)
         session.add_all([ticket(1, 1, room_id="302"), ticket(2, 2), ticket(3, -9, -1), ticket(4, 3, room_id="302")])
         session.flush()
         session.add(TicketFinding(finding_id=1, ticket_id=1, state="open"))
@@ -309,6 +312,7 @@ class TestScope:
         shelf.keep(at("d1", 5, 15.0), at("p", 5.5, 15.0), at("d2", 7, 20.0), at("p", 8, 21.0))
         record(furnished, found(FindingKind.COLD_SPELL, 1, 7), found(FindingKind.DATA_OUTAGE, 6, 8, station_id="s2"))
         with furnished.write() as session:
+            acting(session, "test", T0)
             session.add_all([ticket(1, 1), ticket(2, 7, building_id="b2", room_id="9", station_id="s2")])
         story = told(furnished, shelf, stations=frozenset({"s2"}))
         assert story.readings.raw_c.tolist() == [20.0, 21.0]

@@ -13,6 +13,7 @@ const NARROW_PX = 30;
 const plot = document.getElementById("plot");
 const chart = document.getElementById("chart");
 const hover = document.getElementById("hover");
+const waits = document.getElementById("chart-waits");
 const fails = document.getElementById("chart-fails");
 const tools = document.querySelector(".room-tools");
 const dayOf = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { timeZone: "UTC", month: "short", day: "numeric" });
@@ -26,12 +27,14 @@ let drag = null;
 
 /** Show what the server tells; whoever has zoomed goes on seeing the same stretch. */
 async function take(fresh) {
+  const at = told?.readings[pointed]?.t;
   const zoomed = told !== null && (shown[0] !== told.from || shown[1] !== told.to);
   told = { ...fresh, from: signal(fresh, "from"), to: signal(fresh, "to"), readings: fresh.spec.datasets.readings };
   if (!zoomed) shown = [told.from, told.to];
+  pointed = told.readings.findIndex((one) => one.t === at);
   if (view === null) await embed();
   else await refill();
-  if (pointed >= told.readings.length) point(-1);
+  if (pointed < 0) point(-1);
   plot.dataset.drawn = String(Number(plot.dataset.drawn ?? 0) + 1);
 }
 
@@ -42,7 +45,7 @@ async function embed() {
     ast: true, actions: false, defaultStyle: false, tooltip: false, renderer: "canvas",
   });
   view = made.view;
-  document.getElementById("chart-waits").hidden = true;
+  waits.hidden = true;
   tools.hidden = false;
   await fit();
 }
@@ -237,6 +240,7 @@ async function load(version, tags) {
 try {
   await load("");
 } catch (error) {
+  waits.hidden = true;
   fails.hidden = false;
   console.warn(error);
 }

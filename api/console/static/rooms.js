@@ -9,7 +9,7 @@ const UNKNOWN = 0, COLD = 2, BELOW = 3, SILENT = 4, SUSPENDED = 5;
 const INK = "#14202b", GREY = "#6b7680", WHITE = "#ffffff";
 const COLD_INK = "#3b2a98", BELOW_INK = "#8e9be6", WARM_INK = "#cfd8d2", SILENT_INK = "#e9ecef";
 const STOP_INK = "#c23a0a";
-const LARGEST = 28, SMALLEST = 5, HEAD = 26;
+const LARGEST = 40, SMALLEST = 5, HEAD = 26;
 const SHAPES = [1.7, 1, 2.8];
 
 const canvas = document.getElementById("rooms");
