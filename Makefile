@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup demo test check lock clean
+.PHONY: setup demo test check screenshots lock clean
 
 setup: $(STAMP)
 
@@ -25,6 +25,10 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Takes the pictures of docs/pictures out of a running demo; needs Debian's chromium and fonts for Chinese.
+screenshots: setup
+	$(BIN)/python -m tests.browser.screenshots
 
 # Renews every pinned version; the hashes are kept, the addresses are not.
 lock: setup

@@ -21,8 +21,10 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option of a run that decides: there, a test that skips has not been run."""
+    """Add the option of a run that decides, where a test that skips has not been run, and those of `tests/faults`."""
     parser.addoption("--no-skips", action="store_true", help="a skipped test fails")
+    parser.addoption("--fault-seed", type=int, help="run this seed of tests/faults; with --fault-runs the first one")
+    parser.addoption("--fault-runs", type=int, help="how many seeds of tests/faults are run (20)")
 
 
 @pytest.hookimpl(wrapper=True)

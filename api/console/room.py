@@ -155,9 +155,11 @@ def room_parts(request: Request, console: Backed, tell: Tell, point_id: str) -> 
 
 @router.get("/rooms/{point_id}/chart.json")
 def room_chart(request: Request, console: Backed, tell: Tell, point_id: str) -> Response:
-    """Return a room's chart in Vega-Lite, what draws it, and the offsets of local time [ms, ms]."""
+    """Return a room's chart in Vega-Lite: whose it is, what draws it, and offsets of local time and rules by moment."""
     words, story = words_of(request, console), tell(point_id)
+    row = story.row
     said = {
+        "of": {"point": row.point_id, "room": row.room, "building": row.building_id, "station": row.station_id},
         "library": f"/static/vega-{charts.bundle().digest}.js",
         "spec": charts.room_spec(story, words),
         "offsets": offsets(console.zone, story.start_ms, story.end_ms),
