@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import event
 
 from api.app import create_app
@@ -185,6 +185,19 @@ def test_pointing_tells_the_room_and_a_click_opens_it(visit: Visitor, base: str)
     assert "The building has no heat" in told
     page.mouse.click(across, down)
     page.wait_for_url("**/rooms/P107")
+
+
+def test_a_tap_tells_the_room_and_a_second_one_opens_it(browser: Browser, base: str) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 780}, has_touch=True)
+    page = context.new_page()
+    page.goto(base)
+    drawn(page)
+    page.locator("#rooms").scroll_into_view_if_needed()
+    page.tap("#rooms", position={"x": 6, "y": 48})
+    assert "S1-B1 ·" in page.locator("#tip").inner_text()
+    page.tap("#rooms", position={"x": 6, "y": 48})
+    page.wait_for_url("**/rooms/P*")
+    context.close()
 
 
 def test_the_keys_lead_to_every_room(visit: Visitor, base: str) -> None:

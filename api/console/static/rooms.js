@@ -9,7 +9,8 @@ const UNKNOWN = 0, COLD = 2, BELOW = 3, SILENT = 4, SUSPENDED = 5;
 const INK = "#14202b", GREY = "#6b7680", WHITE = "#ffffff";
 const COLD_INK = "#3b2a98", BELOW_INK = "#8e9be6", WARM_INK = "#cfd8d2", SILENT_INK = "#e9ecef";
 const STOP_INK = "#c23a0a";
-const LARGEST = 40, SMALLEST = 5, HEAD = 26;
+const LARGEST = 40, HEAD = 26;
+const SMALLEST = matchMedia("(pointer: coarse)").matches ? 9 : 5;
 const SHAPES = [1.7, 1, 2.8];
 
 const canvas = document.getElementById("rooms");
@@ -246,8 +247,11 @@ function place(event) {
   return roomAt(event.clientX - edge.left, event.clientY - edge.top);
 }
 
-let before = -1;
-canvas.addEventListener("pointerdown", () => (before = chosen));
+// A first tap says what a cell is, a second one opens its room.
+let tapped = null;
+canvas.addEventListener("pointerdown", (event) => {
+  tapped = event.pointerType === "touch" ? { before: chosen } : null;
+});
 canvas.addEventListener("pointermove", (event) => {
   if (event.pointerType !== "touch") choose(place(event));
   canvas.style.cursor = chosen >= 0 ? "pointer" : "default";
@@ -257,7 +261,7 @@ canvas.addEventListener("pointerleave", (event) => {
 });
 canvas.addEventListener("click", (event) => {
   const room = place(event);
-  if (event.pointerType === "touch" && room !== before) choose(room);
+  if (tapped !== null && room !== tapped.before) choose(room);
   else go(room);
 });
 canvas.addEventListener("focus", () => {
