@@ -46,7 +46,7 @@ def _take(base: str) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         page = browser.new_page(viewport={"width": 1600, "height": 900})
         _picture(page, f"{base}/", "now.png")
-        page.set_viewport_size(dict(zip(("width", "height"), DESK, strict=True)))
+        page.set_viewport_size({"width": DESK[0], "height": DESK[1]})
         _picture(page, f"{base}/tickets/{stop}", "ticket.png")
         _picture(page, f"{base}/rooms/{room}?days=1", "room.png")
         _picture(page, f"{base}/public/notices", "notice.png")

@@ -22,7 +22,7 @@ from simulators.publisher import SteppedPublisher
 from simulators.replay import simulate
 from simulators.scenario import TownSettings
 from simulators.town import Town
-from tests.browser.visits import DESK, Visit, Visitor
+from tests.browser.visits import DESK, PHONE, Visit, Visitor, barriers
 from tests.e2e.processes import Serve
 
 PASSWORD = "korrekt-horse-18"  # noqa: S105 - of people who exist in this test only
@@ -216,3 +216,19 @@ def test_both_languages(plant: Plant, come: Callable[..., Visit]) -> None:
     page.click("text=中文")
     assert page.locator("html").get_attribute("lang") == "zh-CN"
     assert seen.wrong == []
+
+
+def test_everyone_can_use_the_pages_of_tickets_and_notices(plant: Plant, come: Callable[..., Visit]) -> None:
+    """axe-core finds nothing, in both languages, and nothing has to be moved sideways on a telephone."""
+    plant.live_until(16)
+    notice = plant.serve.get("notices")["items"][0]["id"]
+    stop = ticket_of(plant, "heat_outage")["id"]
+    for language in ("zh", "en"):
+        seen = come("desk", language)
+        for path in ("/tickets?show=all", f"/tickets/{stop}", "/tickets/new", "/notices", f"/notices/{notice}"):
+            assert barriers(seen.go(path)) == "", (language, path)
+        assert barriers(seen.go("/public/notices")) == ""
+        assert seen.wrong == []
+    seen.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    for path in ("/tickets?show=all", f"/tickets/{stop}", "/tickets/new", "/notices", f"/notices/{notice}"):
+        assert seen.go(path).evaluate("document.documentElement.scrollWidth") <= PHONE[0], path

@@ -38,7 +38,7 @@ def office(records: Records) -> Office:
 
 def do(office: Office, ticket_id: int, deed: Deed, at_h: float, **detail: Any) -> Known:
     """Do something about a ticket, with all that has to be said, and let dispatch see it."""
-    detail = {name: "x" for name in NEEDS.get(deed, ())} | detail
+    detail = dict.fromkeys(NEEDS.get(deed, ()), "x") | detail
     with office.records.write() as session:
         known = act(session, ticket_id, Done(deed, "s1", at(at_h), detail), STANDARD)
     assert known is not None
@@ -63,8 +63,11 @@ def shown(office: Office) -> list[tuple[str, str, float | None]]:
     """Return each notice's kind, state and hour of publication, the oldest first."""
     with office.records.read() as session:
         rows = list(reversed(notices(session)))
-    hour = lambda ms: None if ms is None else (ms - at(0)) / 3_600_000  # noqa: E731 - one use, one line
     return [(row.kind, row.state, hour(row.published_ms)) for row in rows]
+
+
+def hour(ms: int | None) -> float | None:
+    return None if ms is None else (ms - at(0)) / 3_600_000
 
 
 def events(story: Story, *kinds: str) -> list[str]:
