@@ -402,7 +402,9 @@ class TestEveryRoute:
         said = {which: _body(("POST", "/api/v1/tickets"), which) or {} for which in (OWN, OTHER)}
         mixed = said[OWN] | {"building_id": f"b-{OTHER}"}
         bodies = [said[OWN], said[OTHER], mixed, {**mixed, "building_id": "b-nobody"}]
+        before = _kept(house, OTHER)
         told = [house.ask("POST", "/api/v1/tickets", json=body, headers=headers) for body in bodies]
+        assert _kept(house, OTHER) == before
         assert [one.status_code for one in told] == [201, 404, 409, 409]
         assert told[2].text.replace(OTHER, "nobody") == told[3].text, "nobody learns that it is another's"
 

@@ -257,8 +257,9 @@ class TestIllegal:
     def test_what_has_to_be_said_must_be_said(self, cold: Desk, deed: Deed) -> None:
         before = cold.kept()
         for name in NEEDS[deed]:
-            assert f"{deed} needs {name}" in refused(cold.deed(deed, **{name: ""}))
-            assert f"{deed} needs {name}" in refused(cold.deed(deed, **{name: " \n\t"}))
+            for said in ("", " \n\t"):
+                detail: dict[str, Any] = {name: said}
+                assert f"{deed} needs {name}" in refused(cold.deed(deed, **detail))
         nothing = cold.ask("POST", "/tickets/1/deeds", json={"deed": deed})
         assert f"{deed} needs {' and '.join(NEEDS[deed])}" in refused(nothing)
         assert cold.kept() == before

@@ -31,7 +31,11 @@ T0 = to_ms(datetime(2025, 11, 24, 16, tzinfo=UTC))
 OFFICE = (Hours(8 * 60, 18 * 60, 18.0, 20.0, "R4", weekdays=frozenset(range(5))), Hours(23 * 60, 60, 12.0, rule="R4"))
 HOME = ClassRules((Hours(360, 1260, 18.0, rule="R1"), Hours(1260, 360, 16.0, rule="R2")), 18.0)
 CLASSES = {RoomClass.APARTMENT: HOME, RoomClass.SINGLE_STOREY: ClassRules((Hours(0, 1440, 16.0, rule="R3"),))}
-CONTRACTS = {"office": OFFICE, "plus": (Hours(360, 1260, 19.0, 20.0, "R4"),)}
+CONTRACTS = {
+    "baker": (Hours(150, 600, 19.0, rule="R4"),),
+    "office": OFFICE,
+    "plus": (Hours(360, 1260, 19.0, 20.0, "R4"),),
+}
 STANDARD = Standard((Version(None, CLASSES, CONTRACTS),), Judging())
 CHANGES = [datetime(2025, 3, 30, 1, tzinfo=UTC), datetime(2025, 10, 26, 1, tzinfo=UTC)]
 """When Berlin changed its clocks."""
@@ -122,6 +126,22 @@ class TestSteps:
         steps = limit_steps([row], STANDARD, SHANGHAI, T0, T0 + DAY_MS)
         told = [(step.start_ms - T0, step.limit and step.limit.minimum_c) for step in steps]
         assert told == [(0, 12.0), (HOUR_MS, None), (8 * HOUR_MS, 18.0), (18 * HOUR_MS, None), (23 * HOUR_MS, 12.0)]
+
+    def test_end_with_the_last_day_of_the_season(self) -> None:
+        season = Season(date(2025, 11, 20), date(2025, 11, 25))
+        standard = Standard((Version(None, CLASSES, CONTRACTS, (season,)),), Judging())
+        row = PointRow("p", "b", "s", RoomClass.APARTMENT)
+        steps = limit_steps([row], standard, SHANGHAI, T0 + 22 * HOUR_MS, T0 + 3 * DAY_MS)
+        assert [(step.start_ms - T0, step.limit is None) for step in steps] == [(22 * HOUR_MS, False), (DAY_MS, True)]
+
+    @pytest.mark.parametrize(("change", "at_ms"), [(CHANGES[0], 0), (CHANGES[1], -HOUR_MS // 2)])
+    def test_begin_with_the_change_of_the_clocks_that_leaps_over_their_edge(self, change: datetime, at_ms: int) -> None:
+        """Half past two is left out in spring, and comes twice in autumn."""
+        row = PointRow("p", "b", "s", RoomClass.NON_RESIDENTIAL, contract="baker")
+        steps = limit_steps([row], STANDARD, BERLIN, to_ms(change) - 2 * HOUR_MS, to_ms(change) + 2 * HOUR_MS)
+        asked = [(step.start_ms - to_ms(change), step.limit is not None) for step in steps[1:]]
+        again = [] if at_ms == 0 else [(0, False), (HOUR_MS // 2, True)]
+        assert asked == [(at_ms, True), *again]
 
     def test_of_a_contract_that_the_rules_do_not_have_are_refused(self) -> None:
         row = PointRow("p", "b", "s", RoomClass.APARTMENT, contract="lost")
