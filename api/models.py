@@ -206,6 +206,7 @@ class ClockOut(BaseModel):
 class EventOut(BaseModel):
     """Something that happened to a ticket."""
 
+    id: int = Field(description="Its number: what a deed names as `last_event`.")
     at: Instant = Field(description="When.")
     kind: str = Field(description="What.")
     who: str = Field(description="Who did it; heatwatch itself where nobody did by hand.")

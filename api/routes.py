@@ -48,7 +48,16 @@ from heatwatch.domain.tickets import LABELS, TicketKind
 from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
 from heatwatch.records.progress import progress
-from heatwatch.records.schema import Arrival, FindingRow, JournalPosition, Progress, Quarantine, TicketClock, TicketRow
+from heatwatch.records.schema import (
+    Arrival,
+    FindingRow,
+    JournalPosition,
+    Progress,
+    Quarantine,
+    TicketClock,
+    TicketEvent,
+    TicketRow,
+)
 from heatwatch.stores.readings import Int64, ReadingColumns, ReadingStore
 from heatwatch.usecases.findings import count_findings, findings, shown_detail
 from heatwatch.usecases.register import RegisterInForce, rows_of, sources_of
@@ -317,10 +326,14 @@ def _story(told: Story, person: Person, as_of_ms: int | None) -> TicketStory:
         **_ticket(told.ticket),
         contact=told.ticket.contact,
         clocks=[_clock(one) for one in told.clocks],
-        events=[EventOut(at=one.at_ms, kind=one.kind, who=one.who, detail=one.detail) for one in told.events],
+        events=[_event(one) for one in told.events],
         findings=[_finding(row, as_of_ms) for row in told.findings if person.may_see(row.station_id)],
         evidence=evidence,
     )
+
+
+def _event(row: TicketEvent) -> EventOut:
+    return EventOut(id=row.id, at=row.at_ms, kind=row.kind, who=row.who, detail=row.detail)
 
 
 def _clock(row: TicketClock) -> ClockOut:

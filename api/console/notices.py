@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from api.access import DISPATCHERS, Signed
 from api.console.backing import Backed, Console
 from api.console.render import page
-from api.deeds import WordsBody, changed_notice, notice_of
+from api.deeds import Number, WordsBody, changed_notice, notice_of
 from api.routes import Backed as Interface
 from heatwatch.domain.people import Person
 from heatwatch.usecases import notices as board
@@ -35,13 +35,13 @@ def notices_part(request: Request, console: Backed, person: Signed) -> Response:
 
 
 @router.get("/notices/{notice_id}")
-def notice_page(request: Request, console: Backed, person: Signed, notice_id: int) -> Response:
+def notice_page(request: Request, console: Backed, person: Signed, notice_id: Number) -> Response:
     """Show a notice."""
     return page(request, "notice.html", **_one(console, person, notice_id))
 
 
 @router.get("/live/notices/{notice_id}")
-def notice_part(request: Request, console: Backed, person: Signed, notice_id: int) -> Response:
+def notice_part(request: Request, console: Backed, person: Signed, notice_id: Number) -> Response:
     """Return a notice's page, of which the part that follows the records is taken."""
     return page(request, "notice.html", **_one(console, person, notice_id))
 
@@ -52,7 +52,7 @@ def word(
     console: Backed,
     backend: Interface,
     person: Signed,
-    notice_id: int,
+    notice_id: Number,
     form: Annotated[WordsBody, Form()],
 ) -> Response:
     """Word a draft otherwise."""
@@ -69,7 +69,7 @@ def word(
 
 
 @router.post("/notices/{notice_id}/publish")
-def publish(request: Request, console: Backed, backend: Interface, person: Signed, notice_id: int) -> Response:
+def publish(request: Request, console: Backed, backend: Interface, person: Signed, notice_id: Number) -> Response:
     """Publish a draft."""
     try:
         changed_notice(

@@ -11,13 +11,13 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
 from api.access import Signed
 from api.console.backing import Backed, Console
 from api.console.render import page
-from api.deeds import DeedBody, ReportBody, acted, reported
+from api.deeds import DeedBody, Number, ReportBody, acted, reported
 from api.routes import Backed as Interface
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.life import DOERS, NEEDS, Deed
@@ -90,7 +90,11 @@ class DeedForm(BaseModel):
         """
         said = self.model_dump(exclude={"agreed_at", "expected_end"})
         moments = {name: _moment(getattr(self, name), console) for name in ("agreed_at", "expected_end")}
-        return DeedBody(**said, **moments)
+        try:
+            return DeedBody(**said, **moments)
+        except ValidationError as error:
+            wrong = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())
+            raise HTTPException(HTTPStatus.CONFLICT, wrong) from error
 
 
 def _moment(text: str, console: Console) -> str | None:
@@ -166,13 +170,13 @@ def report(
 
 
 @router.get("/tickets/{ticket_id}")
-def ticket_page(request: Request, console: Backed, person: Signed, ticket_id: int) -> Response:
+def ticket_page(request: Request, console: Backed, person: Signed, ticket_id: Number) -> Response:
     """Show a ticket."""
     return page(request, "ticket.html", sheet=_sheet(console, person, ticket_id), wrong="")
 
 
 @router.get("/live/tickets/{ticket_id}")
-def ticket_part(request: Request, console: Backed, person: Signed, ticket_id: int) -> Response:
+def ticket_part(request: Request, console: Backed, person: Signed, ticket_id: Number) -> Response:
     """Return the part of a ticket's page that follows the records."""
     return page(request, "ticket_part.html", sheet=_sheet(console, person, ticket_id))
 
@@ -183,7 +187,7 @@ def do(
     console: Backed,
     backend: Interface,
     person: Signed,
-    ticket_id: int,
+    ticket_id: Number,
     form: Annotated[DeedForm, Form()],
 ) -> Response:
     """Do something about a ticket, and show it again."""
