@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import json
 import logging
@@ -47,10 +48,13 @@ VISITOR = "demo"
 
 @contextlib.contextmanager
 def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` when asked to end (Ctrl-C, SIGTERM)."""
+    """Set `stop` when asked to end (Ctrl-C, SIGTERM).
+
+    Not in the handler itself: it interrupts this very thread, which may hold the lock of `stop` while it waits.
+    """
 
     def ask(_signal: int, _frame: object) -> None:
-        stop.set()
+        _thread.start_new_thread(stop.set, ())
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from heatwatch.domain.instants import iso
 from heatwatch.errors import Unavailable
@@ -44,14 +44,22 @@ class LogChannel:
         """
         text = "".join(json.dumps(_said(one), ensure_ascii=False) + "\n" for one in notifications)
         try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(text)
+            with self._path.open("a+b") as file:
+                file.write(_after_a_cut(file) + text.encode())
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise Unavailable(str(self._path), error.strerror or str(error)) from error
         for one in notifications:
             log.info("to %s: %s", one.recipient, one.text, extra={"trace": one.trace, "ticket": one.ticket_id})
+
+
+def _after_a_cut(file: IO[bytes]) -> bytes:
+    """Return what ends a line that a power cut has left unfinished, so that the next one can be read."""
+    if not file.seek(0, os.SEEK_END):
+        return b""
+    file.seek(-1, os.SEEK_END)
+    return b"" if file.read(1) == b"\n" else b"\n"
 
 
 def _said(one: OutboxRow) -> dict[str, Any]:

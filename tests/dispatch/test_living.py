@@ -309,6 +309,16 @@ def test_a_channel_that_took_them_before_the_power_cut_gets_them_again(office: O
     assert keys == keys[:2] * 2
 
 
+def test_a_line_that_a_power_cut_left_unfinished_spoils_no_other(office: Office, tmp_path: Path) -> None:
+    office.judge(spell("p1", 0), at_h=2)
+    path = tmp_path / "out.jsonl"
+    path.write_text('{"key": "event-1:dis')
+    assert Notifier(office.records, LogChannel(path), Bell(), lambda: 1).pass_once()
+    cut, *whole = path.read_text().splitlines()
+    assert cut == '{"key": "event-1:dis'
+    assert [json.loads(line)["recipient"] for line in whole] == ["dispatch", "station:s1"]
+
+
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="does not answer"):
         LogChannel(tmp_path / "no" / "folder").send([])

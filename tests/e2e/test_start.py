@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
 
+from cli.running import stopping_on_signals
 from cli.wiring import Service, open_records
 from heatwatch.errors import BadInput, Damaged
 from heatwatch.records.schema import JournalPosition, ReadingCount
@@ -47,3 +51,15 @@ def test_messages_that_wait_in_another_worker_s_journal_are_told(
         pass
     told = [record.getMessage() for record in caplog.records if "wait for a worker" in record.getMessage()]
     assert told == [f"journal {tmp_path / 'journal' / 'left'}: 2 messages wait for a worker of the name left"]
+
+
+def test_being_asked_to_end_while_it_waits_at_its_own_lock_ends_it() -> None:
+    """The handler interrupts the thread that holds the event's lock: it must not wait for that lock itself."""
+    stop, timer = threading.Event(), threading.Timer(10, os._exit, [1])
+    timer.daemon = True
+    timer.start()
+    with stopping_on_signals(stop):
+        with stop._cond:  # type: ignore[attr-defined]
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.wait(10)
+    timer.cancel()
