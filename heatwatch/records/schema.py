@@ -137,7 +137,7 @@ class FindingRow(Base):
     """A finding under its own identity. A withdrawn one stays."""
 
     __tablename__ = "findings"
-    __table_args__ = (Index(None, "kind", "subject_id"), Index(None, "station_id", "kind"))
+    __table_args__ = (Index(None, "kind", "subject_id"), Index(None, "station_id", "kind"), Index(None, "open", "kind"))
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     kind: Mapped[str]

@@ -530,3 +530,37 @@ def test_an_application_without_a_console_has_no_pages(records: Records) -> None
             return await client.get("/", headers={"Cookie": f"{COOKIE}=x"})
 
     assert asyncio.run(once()).status_code == 404
+
+
+class TestTwoProcesses:
+    """Two applications on one set of records: any request may reach either."""
+
+    @pytest.fixture
+    def other(self, house: House) -> House:
+        return House(house.records, shelf=house.shelf)
+
+    def test_what_is_done_through_one_is_told_by_the_other(self, house: House, other: House) -> None:
+        """Versions are the same in both, and what is made under one version is."""
+        headers = house.token()
+        both = [one.ask("/live/now", headers=headers).json() for one in (house, other)]
+        assert both[0] == both[1]
+        number = house.ask("/api/v1/tickets", headers=headers).json()["items"][0]["id"]
+        deed = {"deed": "take", "last_event": None}
+        assert house.ask(f"/api/v1/tickets/{number}/deeds", "POST", json=deed, headers=headers).status_code == 200
+        told = other.ask("/live/now", headers=headers).json()
+        assert told["version"] != both[1]["version"]
+        assert told == house.ask("/live/now", headers=headers).json()
+        assert "company-None" in other.ask(f"/live/tickets/{number}", headers=headers).text
+        assert "company-None" in other.ask("/live/now.html", headers=headers).text
+
+    def test_who_signs_in_at_one_is_known_to_the_other(self, house: House, other: House) -> None:
+        with house.records.write() as session:
+            change = Change(role=Role.VIEWER, password=PASSWORD)
+            add_user(session, "viewer", change, by="test", now_ms=T0)
+        said = {"name": "viewer", "password": PASSWORD}
+        cookie = house.ask("/api/v1/sign-in", "POST", json=said).cookies[COOKIE]
+        known = {"Cookie": f"{COOKIE}={cookie}"}
+        assert other.ask("/api/v1/me", headers=known).status_code == 200
+        out = {**known, "Sec-Fetch-Site": "same-origin"}
+        assert other.ask("/api/v1/sign-out", "POST", headers=out).status_code < 300
+        assert house.ask("/api/v1/me", headers=known).status_code == 401

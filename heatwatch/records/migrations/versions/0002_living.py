@@ -146,6 +146,7 @@ def _notices() -> None:
 def _widen() -> None:
     with op.batch_alter_table("findings") as batch:
         batch.add_column(sa.Column("trace", sa.String(), nullable=False, server_default=""))
+        batch.create_index(batch.f("ix_findings_open_kind"), ["open", "kind"])
 
     with op.batch_alter_table("ticket_clocks") as batch:
         batch.add_column(sa.Column("not_before_ms", sa.BigInteger(), nullable=True))
