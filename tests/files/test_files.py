@@ -150,16 +150,32 @@ class TestRules:
     def test_the_numbers_of_judging_are_those_of_the_design(self) -> None:
         assert asdict(default_standard().judging) == asdict(Judging())
 
-    def test_the_deadlines_are_those_of_r11_to_r18(self) -> None:
+    def test_the_deadlines_are_those_of_r11_to_r19(self) -> None:
         clocks = default_standard().versions[0].clocks
-        due = {(kind, clock.step): (clock.within_min, clock.rule) for kind in clocks for clock in clocks[kind]}
-        assert due["low_temperature", "contact"] == (30, "R16")
-        assert due["low_temperature", "opinion"] == (60, "R15")
-        assert due["low_temperature", "on_site"] == (120, "R16")
-        assert due["low_temperature", "finish"] == due["heat_outage", "finish"] == (24 * 60, "R18")
-        assert due["heat_outage", "start"] == (0, "R11")
-        assert due["heat_outage", "warning"] == (6 * 60, "R12")
-        assert due["heat_outage", "notice"] == (8 * 60, "R12")
+        due = {
+            (kind, one.step, one.rule): (one.counted_from, one.within_min) for kind in clocks for one in clocks[kind]
+        }
+        for kind in ("low_temperature", "repair"):
+            assert due[kind, "contact", "R16"] == ("opened", 30)
+            assert due[kind, "on_site", "R16"] == ("opened", 120)
+            assert due[kind, "on_site", "R17"] == ("leak", 30)
+        assert due["leak", "on_site", "R17"] == ("opened", 30)
+        assert due["heat_outage", "on_site", "R17"] == ("leak", 30)
+        assert due["heat_outage", "start", "R11"] == ("opened", 0)
+        assert due["heat_outage", "warning", "R12"] == ("cause", 6 * 60)
+        assert due["heat_outage", "notice", "R12"] == ("cause", 8 * 60)
+        for kind in clocks:
+            assert due[kind, "opinion", "R15"] == ("opened", 60)
+            assert due[kind, "result", "R15"] == ("from_above", 60)
+            assert due[kind, "finish", "R18"] == ("opened", 24 * 60)
+            assert due[kind, "follow_up", "R19"] == ("finish", 72 * 60)
+
+    def test_what_holds_for_leaks_alone_holds_for_nothing_else(self) -> None:
+        """R16 speaks of repairs other than leaks; heatwatch does warning and notice itself, the others are people's."""
+        rules = [one for clocks in default_standard().versions[0].clocks.values() for one in clocks]
+        assert {one.leak for one in rules if one.rule == "R16"} == {False}
+        assert {one.step for one in rules if one.lead_min is not None} == {"warning", "notice"}
+        assert {one.not_before_min for one in rules if one.rule == "R19"} == {48 * 60}
 
     def test_a_contract_raises_what_the_class_asks_and_never_lowers_it(self) -> None:
         standard = parse_standard(
