@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from cli.narrator import Narrator
 from cli.simulating import span_ms, speed_of
 from cli.wiring import Service, wait_until, wall_clock
-from heatwatch.domain.instants import DAY_MS
+from heatwatch.domain.instants import DAY_MS, MINUTE_MS
 from heatwatch.domain.notices import NoticeKind
 from heatwatch.domain.people import Role
 from heatwatch.errors import BadInput, HeatwatchError
@@ -40,6 +40,8 @@ from simulators.town import Town
 ROLES = ("ingest", "analytics", "dispatch", "api")
 DRAIN_S = 30.0
 FOREVER_MS = 3650 * DAY_MS
+STEP_MS = 5 * MINUTE_MS
+"""How far the clock of the demo moves at once: the time between two readings of a thermometer."""
 OUTAGE_AFTER_H = 0.5
 """How soon a building of the demo loses its heat [h]: its notice is to be seen within a minute."""
 VISITOR = "demo"
@@ -181,7 +183,7 @@ def _live(service: Service, town: Town, speed: float | None, length_s: float | N
     host, port = service.broker
     until = None if length_s is None else time.monotonic() + length_s
     start_ms = max(service.now_ms() or 0, town.settings.start_ms)
-    publisher = SteppedPublisher(host, port, run=f"demo-{start_ms}-{wall_clock()}", speed=speed)
+    publisher = SteppedPublisher(host, port, run=f"demo-{start_ms}-{wall_clock()}", speed=speed, step_ms=STEP_MS)
     failed: list[BaseException] = []
 
     def publish() -> None:

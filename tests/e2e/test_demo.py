@@ -43,15 +43,21 @@ def assert_identities(summary: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
-    """Run a demo twice in one folder: two hours of the town, then on past the beginning of its heat outage."""
+    """Run a demo twice in one folder: two hours of the town, then as everyone runs it, for a minute."""
     data_dir = tmp_path_factory.mktemp("demo") / "town"
     first = demo(data_dir, "--for", "6s", "--speed", "1200")
-    return data_dir, [first, demo(data_dir, "--for", "25s", "--speed", "max")]
+    return data_dir, [first, demo(data_dir, "--for", "60s")]
 
 
 def test_both_identities_hold_after_each_run(town: tuple[Path, list[dict[str, Any]]]) -> None:
     for summary in town[1]:
         assert_identities(summary)
+
+
+def test_within_a_minute_there_are_a_ticket_and_a_published_notice(town: tuple[Path, list[dict[str, Any]]]) -> None:
+    """R11, R12."""
+    assert town[1][1]["tickets"] >= 1
+    assert town[1][1]["notices"] >= 1
 
 
 def test_started_again_it_goes_on_without_doubling_a_ticket(town: tuple[Path, list[dict[str, Any]]]) -> None:
