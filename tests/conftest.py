@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from heatwatch.records.database import Records
+from tests.ledger import fresh_records
 from tests.peers import Mosquitto
 from tests.peers import mosquitto as running_mosquitto
 
@@ -18,6 +20,14 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     folder.mkdir()
     with running_mosquitto(folder) as server:
         yield server
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Iterator[Records]:
+    """Give migrated records of one's own."""
+    made = fresh_records(tmp_path)
+    yield made
+    made.close()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

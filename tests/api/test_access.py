@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,6 @@ from fastapi import FastAPI
 from fastapi.responses import Response, StreamingResponse
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import event
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
@@ -65,15 +64,6 @@ FOR_MACHINES = ("/api/", "/metrics", "/live")
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let argon2 take less time than it should."""
     monkeypatch.setattr(people, "_HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    made = Records(f"sqlite:///{tmp_path / 'records.sqlite'}")
-    event.listen(made.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    made.migrate()
-    yield made
-    made.close()
 
 
 @dataclass

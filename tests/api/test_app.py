@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +13,6 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import event
 
 from api.app import create_app
 from api.models import Page, ReadingOut
@@ -39,15 +37,6 @@ from tests.shelf import Shelf
 T0 = 1764028800000
 DAY = datetime(2025, 11, 25, tzinfo=UTC)
 Get = Callable[..., httpx.Response]
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    made = Records(f"sqlite:///{tmp_path / 'records.sqlite'}")
-    event.listen(made.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    made.migrate()
-    yield made
-    made.close()
 
 
 @pytest.fixture

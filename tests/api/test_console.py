@@ -8,9 +8,8 @@ import json
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,7 +17,6 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 from fastapi import FastAPI
-from sqlalchemy import event
 
 from api.access import COOKIE, PAGES, Access, Stations
 from api.app import create_app
@@ -111,15 +109,6 @@ class House:
             add_user(session, name, Change(role=role, stations=[station] if station else ()), by="test", now_ms=T0)
             secret = make_token(session, name, "test", expires_ms=None, by="test", now_ms=T0)
         return {"Authorization": f"Bearer {secret}"}
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    made = Records(f"sqlite:///{tmp_path / 'records.sqlite'}")
-    event.listen(made.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    made.migrate()
-    yield made
-    made.close()
 
 
 @pytest.fixture

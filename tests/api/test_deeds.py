@@ -28,7 +28,8 @@ from heatwatch.usecases.audit import entries, head, verify
 from heatwatch.usecases.people import Change, add_user, make_token
 from heatwatch.usecases.register import import_register
 from heatwatch.usecases.tickets import known
-from tests.dispatch.office import Office, at, fresh_records, spell, stop
+from tests.dispatch.office import Office, at, spell, stop
+from tests.ledger import fresh_records
 
 STANDARD = default_standard()
 ALL_SAID = {"text": "阀门损坏", "person": "王师傅", "contact": "13800000000", "step": "finish"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -13,7 +13,6 @@ from fastapi import FastAPI
 from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import event
 
 from api import observing, problems
 from api.observing import Figures, Watched
@@ -37,15 +36,6 @@ from tests.shelf import Shelf
 NOW = 1_764_038_400_000
 DOCUMENT = Path(__file__).parents[2] / "docs" / "observing.md"
 Figure = Mapping[tuple[str, ...], float]
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    made = Records(f"sqlite:///{tmp_path / 'records.sqlite'}")
-    event.listen(made.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    made.migrate()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import event
 
 from api.charts import room_data, room_spec, tick_label, ticks_between
 from api.console.room import sums_of
@@ -20,10 +19,10 @@ from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, iso
 from heatwatch.domain.people import Role
 from heatwatch.domain.register import PointRow
 from heatwatch.domain.temperature import RoomClass
-from heatwatch.records.database import Records
 from heatwatch.usecases.people import Change, add_user, make_token
 from heatwatch.usecases.register import import_register
 from heatwatch.usecases.room import RoomStories, RoomStory
+from tests.ledger import fresh_records
 from tests.rooms import BUILDING, COLD, NOW, SILENT, STANDARD, START, STATION, ZONE, application, furnish
 from tests.shelf import Shelf
 
@@ -31,18 +30,11 @@ PATHS = ("", "/parts.html", "/chart.json", "/chart.svg")
 WEEK = {"from": iso(START), "to": iso(START + 7 * DAY_MS)}
 
 
-def _records(folder: Path) -> Records:
-    made = Records(f"sqlite:///{folder / 'records.sqlite'}")
-    event.listen(made.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    made.migrate()
-    return made
-
-
 class Site:
     """The application, and someone of each kind who asks it."""
 
     def __init__(self, folder: Path) -> None:
-        self.records, self.shelf = _records(folder), Shelf()
+        self.records, self.shelf = fresh_records(folder), Shelf()
         furnish(self.records, self.shelf)
         self.app = application(self.records, self.shelf)
         stations = {"all": (), "here": (STATION,), "elsewhere": ("s9",)}
@@ -220,7 +212,7 @@ class TestChart:
         assert max(one["b"] for one in room_data(site.story(COLD))["bands"]) == NOW
 
     def test_of_many_readings_keeps_the_extremes_and_stays_small(self, tmp_path: Path) -> None:
-        records, shelf = _records(tmp_path), Shelf()
+        records, shelf = fresh_records(tmp_path), Shelf()
         with records.write() as session:
             import_register(session, [PointRow("p", "b", "s", RoomClass.APARTMENT)], "points.csv", "0" * 64, START)
         rows = [("p", START + number * MINUTE_MS, 20 + number % 7 / 10) for number in range(30 * 1440)]

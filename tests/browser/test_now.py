@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect
-from sqlalchemy import event
 
 from api.app import create_app
 from api.console.backing import Console
@@ -30,6 +29,7 @@ from heatwatch.usecases.findings import changed_since, record_findings
 from heatwatch.usecases.people import Change, add_user
 from heatwatch.usecases.register import import_register
 from tests.browser.visits import DESK, PHONE, WALL, Visitor, barriers, serving
+from tests.ledger import fresh_records
 from tests.shelf import Shelf
 
 NOW = 1764028800000
@@ -86,9 +86,7 @@ class Town:
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    made = Records(f"sqlite:///{tmp_path_factory.mktemp('town') / 'records.sqlite'}")
-    event.listen(made.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    made.migrate()
+    made = fresh_records(tmp_path_factory.mktemp("town"))
     yield Town(made)
     made.close()
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
-from sqlalchemy import event
 
 from heatwatch.domain.instants import MINUTE_MS
 from heatwatch.domain.people import Role
@@ -17,6 +16,7 @@ from heatwatch.records.database import Records
 from heatwatch.records.progress import advance
 from heatwatch.usecases.people import Change, add_user
 from tests.browser.visits import DESK, PHONE, Visit, Visitor, serving
+from tests.ledger import fresh_records
 from tests.rooms import COLD, NOW, SILENT, WELL, application, furnish
 from tests.shelf import Shelf
 
@@ -42,9 +42,7 @@ class Home:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    made = Records(f"sqlite:///{tmp_path_factory.mktemp('home') / 'records.sqlite'}")
-    event.listen(made.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    made.migrate()
+    made = fresh_records(tmp_path_factory.mktemp("home"))
     yield Home(made)
     made.close()
 

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from heatwatch.records.database import Records
-from tests.dispatch.office import Office, fresh_records
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    made = fresh_records(tmp_path)
-    yield made
-    made.close()
+from tests.dispatch.office import Office
 
 
 @pytest.fixture

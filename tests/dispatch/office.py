@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-
-from sqlalchemy import event
 
 from dispatch.worker import DispatchWorker
 from heatwatch.domain.findings import Finding, FindingKind, SubjectKind
@@ -111,11 +108,3 @@ class Office:
             (one.ticket.kind, one.ticket.scope, one.ticket.state, [row.id for row in one.findings])
             for one in self.stories()
         ]
-
-
-def fresh_records(folder: Path) -> Records:
-    """Make records that do not wait for the disk."""
-    made = Records(f"sqlite:///{folder / 'records.sqlite'}")
-    event.listen(made.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    made.migrate()
-    return made

@@ -27,7 +27,8 @@ from heatwatch.records.schema import (
     TicketRow,
 )
 from heatwatch.usecases.tickets import Story, count_tickets
-from tests.dispatch.office import T0, Office, at, fresh_records, spell, stop
+from tests.dispatch.office import T0, Office, at, spell, stop
+from tests.ledger import fresh_records
 from tests.shelf import Shelf
 
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dispatch.tickets import Dispatch, dispatch
@@ -42,6 +42,7 @@ from heatwatch.usecases.overview import (
 )
 from heatwatch.usecases.register import import_register
 from heatwatch.usecases.tickets import Done, act
+from tests.ledger import fresh_records
 from tests.shelf import Shelf
 
 T0 = 1764028800000
@@ -57,9 +58,7 @@ class Undone(Exception):  # noqa: N818 - nothing went wrong
 @pytest.fixture(scope="module")
 def records() -> Iterator[Records]:
     with TemporaryDirectory() as folder:
-        made = Records(f"sqlite:///{Path(folder) / 'records.sqlite'}")
-        event.listen(made.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-        made.migrate()
+        made = fresh_records(Path(folder))
         yield made
         made.close()
 
