@@ -23,6 +23,7 @@ COMMANDS = {
     "points": ("cli.records", "Keep the register of test points (R6)."),
     "quarantine": ("cli.records", "Look at what could not be used: it is kept whole, with the reason."),
     "replay": ("cli.simulating", "Publish readings in time order, moving the clock of a `serve --clock replay`."),
+    "score": ("cli.scoring", "Compare findings with the truth of a simulated town: precision, recall, errors, delay."),
     "serve": ("cli.running", "Run every role in this process: ingest, analytics, dispatch and the API."),
     "users": ("cli.users", "Say who may sign in, as what, and for which stations."),
 }

@@ -16,10 +16,12 @@ from heatwatch.errors import BadInput
 from heatwatch.files.points_file import read_points
 from heatwatch.files.tables import instants, read_table, where_row
 from simulators.matching import SUBJECT, entangled
+from simulators.scoring import MONTH_H
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 TRUTH = "truth_"
 _SEEN = ("issued", "confirmed_at")
+_COLUMN = {"point_id": "subject_id"}
 _NO_ROW = "there is no row in it"
 _PLACES = ("point_id", "building_id", "station_id")
 
@@ -50,8 +52,8 @@ class Scored:
     as_of_ms: int
 
 
-def read_scored(found_dir: Path, truth_dir: Path, month_h: float) -> Scored:
-    """Read both folders.
+def read_scored(found_dir: Path, truth_dir: Path, as_of_ms: int | None = None) -> Scored:
+    """Read both folders, as of a given moment or of the one that they hold for.
 
     Raises
     ------
@@ -66,8 +68,11 @@ def read_scored(found_dir: Path, truth_dir: Path, month_h: float) -> Scored:
     found = {kind: read_intervals(kind, both[0]) for kind, both in files.items()}
     truth = {kind: read_intervals(kind, both[1]) for kind, both in files.items()}
     times = _readings_span(truth_dir)
-    as_of_ms = _stated(found_dir) or (times[1] if times else _latest([*found.values(), *truth.values()]))
-    months = (times[1] - times[0]) / HOUR_MS / month_h if times else None
+    if as_of_ms is None:
+        as_of_ms = _stated(found_dir)
+    if as_of_ms is None:
+        as_of_ms = times[1] if times else _latest([*found.values(), *truth.values()])
+    months = (times[1] - times[0]) / HOUR_MS / MONTH_H if times else None
     return Scored(found, truth, missing, _places(truth_dir), months, as_of_ms)
 
 
@@ -88,14 +93,14 @@ def read_intervals(kind: FindingKind, path: Path) -> pd.DataFrame:
     """
     who = _subject_columns(kind)
     frame = _table(path, (*who, "start", "end"), _SEEN)
-    columns = {name: _text(frame[name], path) for name in who}
-    if kind in (FindingKind.COLD_SPELL, FindingKind.SENSOR_FAULT):
-        columns = {"subject_kind": "point", "subject_id": columns.pop("point_id"), **columns}
+    columns = {_COLUMN.get(name, name): _text(frame[name], path) for name in who}
     start, end = instants(frame["start"], path), instants(frame["end"], path, optional=True)
-    read = pd.DataFrame({"kind": "", **columns, "start": start, "end": end})
+    alike = {"subject_kind": str(SubjectKind.POINT), "kind": ""}
+    read = pd.DataFrame({**alike, **columns, "start": start, "end": end})
     seen = next((name for name in _SEEN if name in frame.columns), None)
     if seen:
         read["seen"] = instants(frame[seen], path, optional=True)
+    _refuse_strangers(read, path)
     _refuse_backwards(read, path)
     _refuse_overlaps(read, path)
     return read
@@ -119,13 +124,14 @@ def read_deeds(folder: Path, stem: str, done: str) -> pd.DataFrame | None:
     path = table_in(folder, stem)
     if path is None:
         return None
-    names = ("id", "kind", "subject_kind", "subject_id")
+    names = ("id", *SUBJECT)
     frame = _table(path, (*names, "cause_start", done), ("due",))
     columns = {name: _text(frame[name], path) for name in names}
-    due = instants(frame["due"], path, optional=True) if "due" in frame.columns else pd.NaT
+    due = frame["due"] if "due" in frame.columns else pd.Series("", index=frame.index, name="due", dtype="str")
     moments = {"cause_start": instants(frame["cause_start"], path), "done": instants(frame[done], path, optional=True)}
-    read = pd.DataFrame({**columns, **moments, "due": due})
-    return read.astype({"due": "datetime64[ms, UTC]"})
+    read = pd.DataFrame({**columns, **moments, "due": instants(due, path, optional=True)})
+    _refuse_strangers(read, path)
+    return read
 
 
 def table_in(folder: Path, stem: str) -> Path | None:
@@ -199,6 +205,15 @@ def _text(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
     return text
 
 
+def _refuse_strangers(frame: pd.DataFrame, path: Path) -> None:
+    kinds = [kind.value for kind in SubjectKind]
+    wrong = ~frame["subject_kind"].isin(kinds).to_numpy()
+    if wrong.any():
+        row = int(wrong.argmax())
+        said = f"subject_kind is {frame['subject_kind'].iloc[row]!r}"
+        raise BadInput(said, where=where_row(path, row), mend=f"one of {', '.join(kinds)}")
+
+
 def _refuse_backwards(frame: pd.DataFrame, path: Path) -> None:
     wrong = (frame["end"] < frame["start"]).to_numpy()
     if wrong.any():
@@ -209,7 +224,7 @@ def _refuse_overlaps(frame: pd.DataFrame, path: Path) -> None:
     rows = entangled(frame)
     if rows:
         earlier, later = rows
-        name = " ".join(part for part in frame.loc[later, list(SUBJECT)].tolist() if part)
+        name = " ".join(str(frame[column].iloc[later]) for column in SUBJECT).strip()
         raise BadInput(f"{name} overlaps with row {earlier + 1}", where=where_row(path, later))
 
 
