@@ -18,7 +18,7 @@ from dispatch.words import Company
 from heatwatch.domain.instants import iso
 from heatwatch.domain.life import Deed
 from heatwatch.domain.temperature import Standard
-from heatwatch.records.audit import acting
+from heatwatch.records.audit import acting, hold
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
 from heatwatch.records.schema import Cursor, Progress, TicketEvent
@@ -89,6 +89,7 @@ class DispatchWorker:
 
     def _pass(self, session: Session, noted: list[TicketEvent]) -> bool:
         last = last_change(session, hold=True)
+        hold(session)
         led = progress(session, FOLLOWED)
         if led is None or led.as_of_ms is None:
             return False

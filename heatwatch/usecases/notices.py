@@ -11,7 +11,7 @@ from heatwatch.domain.life import Mark
 from heatwatch.domain.notices import NoticeKind, NoticeState
 from heatwatch.domain.temperature import Standard
 from heatwatch.errors import BadInput
-from heatwatch.records.audit import acting
+from heatwatch.records.audit import acting, hold
 from heatwatch.records.schema import NoticeRow, TicketRow
 from heatwatch.usecases.tickets import note, refresh
 
@@ -113,6 +113,7 @@ def publish(session: Session, row: NoticeRow, who: str, at_ms: int) -> None:
 
 
 def _draft(session: Session, notice_id: int, who: str, at_ms: int) -> NoticeRow | None:
+    hold(session)
     row = session.get(NoticeRow, notice_id, with_for_update=True, populate_existing=True)
     if row is not None and row.state != NoticeState.DRAFT:
         raise BadInput(f"the notice is {row.state}, no draft", where=f"notice {notice_id}")

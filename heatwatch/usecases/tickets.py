@@ -30,7 +30,7 @@ from heatwatch.domain.tickets import (
     TicketState,
 )
 from heatwatch.errors import BadInput
-from heatwatch.records.audit import acting
+from heatwatch.records.audit import acting, hold
 from heatwatch.records.schema import (
     AuditEntry,
     AuditHead,
@@ -215,6 +215,7 @@ def act(session: Session, ticket_id: int, done: Done, standard: Standard) -> Kno
     BadInput
         If it is not legal now, or somebody else has done something in between; nothing is written then.
     """
+    hold(session)
     row = session.get(TicketRow, ticket_id, with_for_update=True, populate_existing=True)
     if row is None:
         return None
