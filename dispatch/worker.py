@@ -13,7 +13,7 @@ from dispatch.evidence import Violations
 from dispatch.notices import Office, announce, drafts_due
 from dispatch.notifying import notifications
 from dispatch.ringing import ring
-from dispatch.tickets import Dispatch, dispatch, release, settle
+from dispatch.tickets import Dispatch, dispatch, settle
 from dispatch.words import Company
 from heatwatch.domain.instants import iso
 from heatwatch.domain.life import Deed
@@ -97,10 +97,12 @@ class DispatchWorker:
         deeds = events_since(session, told_from)
         by = self._dispatch(session, max([led.as_of_ms, *(deed.at_ms for deed in deeds)]))
         acting(session, HEATWATCH, by.at_ms)
-        released, acted_on = self._heed(session, deeds, by)
+        by_hand = [deed for deed in deeds if deed.kind in _DEEDS]
+        closed = {deed.ticket_id for deed in by_hand if deed.kind == Deed.FOLLOW_UP}
         changed = changed_since(session, self._read_up_to(session, self.name))
-        stands = dispatch(session, changed, by, stations=released)
-        due = ring(session, by) | drafts_due(session, self._standard, by.at_ms) | acted_on
+        stands = dispatch(session, changed, by, closed=closed)
+        due = ring(session, by) | drafts_due(session, self._standard, by.at_ms)
+        due |= {deed.ticket_id for deed in by_hand}
         stands |= {ticket_id: settle(session, ticket_id, by) for ticket_id in sorted(due)}
         for one in stands.values():
             announce(session, one, Office(self._company, by))
@@ -108,12 +110,6 @@ class DispatchWorker:
         session.merge(Cursor(name=self.name, change_seq=last))
         advance(session, self.name, led.arrival_seq, led.as_of_ms, led.tick)
         return True
-
-    def _heed(self, session: Session, events: Sequence[TicketEvent], by: Dispatch) -> tuple[set[str], set[int]]:
-        """Follow what people did: return the stations in which rooms lost their ticket, and the tickets touched."""
-        by_hand = [event for event in events if event.kind in _DEEDS]
-        closed = {event.ticket_id for event in by_hand if event.kind == Deed.FOLLOW_UP}
-        return {release(session, ticket_id, by) for ticket_id in sorted(closed)}, {one.ticket_id for one in by_hand}
 
     def _tell(self, session: Session, since: int) -> Sequence[TicketEvent]:
         """Put into the outbox what people have to know of what was noted since, by this pass too; return all of it."""

@@ -1,0 +1,65 @@
+"""What is amended late: closed tickets, published notices and clocks that were met or missed before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from heatwatch.domain.findings import Finding
+from heatwatch.domain.life import Deed
+from heatwatch.domain.register import PointRow
+from heatwatch.domain.temperature import RoomClass
+from heatwatch.records.database import Records
+from heatwatch.usecases.notices import public_notices
+from heatwatch.usecases.register import import_register
+from tests.dispatch.office import Office, at, spell, stop
+from tests.dispatch.test_living import STANDARD, do, live, shown, watch
+
+WARM = {"rule": "R1", "end_reason": "recovered"}
+
+
+def of(building: str, start_h: float, end_h: float | None = None) -> Finding:
+    return replace(stop(start_h, end_h), subject_id=building, building_id=building)
+
+
+@pytest.fixture
+def office(records: Records) -> Office:
+    made = Office(records, standard=STANDARD)
+    made.register("p1", "p2", "p3", "p4", "p5")
+    return made
+
+
+@pytest.fixture
+def town(records: Records) -> Office:
+    made = Office(records, standard=STANDARD)
+    rows = [PointRow(f"{b}-{n}", b, "s1", RoomClass.APARTMENT) for b in ("b1", "b2") for n in range(5)]
+    with made.records.write() as session:
+        import_register(session, rows, "points.csv", "0" * 64, 1)
+    return made
+
+
+def test_a_room_cold_again_after_its_ticket_was_closed_has_a_ticket(office: Office) -> None:
+    office.judge(spell("p1", 0), at_h=2)
+    live(office, 1, 2.1)
+    office.judge(replace(spell("p1", 0, 5), detail=WARM), at_h=6)
+    do(office, 1, Deed.FOLLOW_UP, 52)
+    office.judge(spell("p1", 0), at_h=53)
+    assert [one.ticket.state for one in office.stories()] == ["closed", "open"]
+
+
+def test_a_stop_that_goes_on_when_its_ticket_is_closed_has_a_ticket(office: Office) -> None:
+    watch(office, [2], stop(0))
+    live(office, 1, 2.1)
+    do(office, 1, Deed.FOLLOW_UP, 52)
+    watch(office, [53], stop(0))
+    assert [one.ticket.state for one in office.stories()] == ["closed", "open"]
+
+
+def test_a_stop_that_goes_on_again_after_its_ticket_was_closed_has_a_ticket(office: Office) -> None:
+    watch(office, [2], stop(0))
+    live(office, 1, 2.1)
+    watch(office, [6], stop(0, 5))
+    do(office, 1, Deed.FOLLOW_UP, 52)
+    watch(office, [53], stop(0))
+    assert [one.ticket.state for one in office.stories()] == ["closed", "open"]
