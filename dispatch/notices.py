@@ -48,10 +48,7 @@ def announce(session: Session, stands: Known, office: Office) -> None:
     if clock is None:
         return
     rows = _notices(session, stands.row.id)
-    said = [
-        Notice(row.id, NoticeKind(row.kind), NoticeState(row.state), row.stop_start_ms, tuple(row.building_ids))
-        for row in rows
-    ]
+    said = [_said(row) for row in rows]
     desk = _Desk(session, stands, office, clock)
     for step in steps(desk.stop, said, office.by.at_ms):
         match step:
@@ -78,13 +75,13 @@ class _Desk:
 
     def draft(self, step: Draft) -> None:
         at_ms, stop = self._office.by.at_ms, self.stop
-        title, text = self._words(step.kind)
+        title, text = self._words(step.kind, step.buildings)
         row = NoticeRow(
             ticket_id=self._stands.row.id,
             kind=str(step.kind),
             state=str(NoticeState.DRAFT),
             station_id=self._stands.row.station_id,
-            building_ids=list(stop.buildings),
+            building_ids=list(step.buildings),
             stop_start_ms=stop.start_ms,
             stop_end_ms=stop.end_ms,
             title=title,
@@ -107,12 +104,12 @@ class _Desk:
             self._clock.due_ms,
         )
         if not row.edited_by:
-            row.title, row.text = self._words(NoticeKind(row.kind))
+            row.title, row.text = self._words(NoticeKind(row.kind), self.stop.buildings)
 
-    def _words(self, kind: NoticeKind) -> tuple[str, str]:
+    def _words(self, kind: NoticeKind, buildings: Sequence[str]) -> tuple[str, str]:
         stop, row = self.stop, self._stands.row
         cause = str(_latest(self._log, Deed.CAUSE, "text") or "")
-        told = Told(kind, row.station_id, stop.buildings, stop.start_ms, stop.end_ms, cause, self._expected_ms)
+        told = Told(kind, row.station_id, buildings, stop.start_ms, stop.end_ms, cause, self._expected_ms)
         return words.notice(self._office.company, told, self._office.by.at_ms)
 
     def _stop(self) -> Stop:
@@ -135,6 +132,11 @@ class _Desk:
         done = self._stands.now.done
         lasting = self._expected_ms is not None and self._expected_ms >= self._clock.due_ms
         return Deed.CAUSE in done or Deed.LEAK in done or lasting
+
+
+def _said(row: NoticeRow) -> Notice:
+    kind, state = NoticeKind(row.kind), NoticeState(row.state)
+    return Notice(row.id, kind, state, row.stop_start_ms, tuple(row.building_ids), row.stop_end_ms)
 
 
 def _notices(session: Session, ticket_id: int) -> Sequence[NoticeRow]:

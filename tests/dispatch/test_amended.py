@@ -63,3 +63,43 @@ def test_a_stop_that_goes_on_again_after_its_ticket_was_closed_has_a_ticket(offi
     do(office, 1, Deed.FOLLOW_UP, 52)
     watch(office, [53], stop(0))
     assert [one.ticket.state for one in office.stories()] == ["closed", "open"]
+
+
+def test_two_published_notices_taken_over(town: Office) -> None:
+    watch(town, [2, 7.5], of("b1", 0), of("b2", 0))
+    watch(town, [9], of("b1", 0), of("b2", 0), stop(1, station=True))
+    watch(town, [14], of("b1", 0, 13), of("b2", 0, 13), stop(1, 13, station=True))
+    assert [kind for kind, state, _ in shown(town) if state == "published"] == ["restoration"], shown(town)
+
+
+def test_a_stop_notice_behind_a_restoration(town: Office) -> None:
+    watch(town, [2, 7.5], of("b1", 0), of("b2", 0))
+    watch(town, [10], of("b1", 0), of("b2", 0, 9))
+    watch(town, [12], of("b1", 0), of("b2", 0, 9), stop(8.9, station=True))
+    watch(town, [14], of("b1", 0, 13), of("b2", 0, 9), stop(8.9, 13, station=True))
+    assert "stop" not in [kind for kind, state, _ in shown(town) if state == "published"], shown(town)
+
+
+def test_fewer_buildings_are_told_with_the_end(town: Office) -> None:
+    watch(town, [2, 7.5], of("b1", 0), stop(0, station=True))
+    watch(town, [8], of("b1", 0))
+    town.judge(of("b1", 0), gone=[stop(0, station=True)], at_h=8.5)
+    watch(town, [11], of("b1", 0, 10))
+    with town.records.read() as session:
+        newest = public_notices(session, limit=1)[0]
+    assert newest.kind == "restoration" and set(newest.building_ids) == {"b1", "b2"}, newest.building_ids
+
+
+def test_restored_and_then_withdrawn(office: Office) -> None:
+    watch(office, [2, 7.5], stop(0))
+    watch(office, [11], stop(0, 10))
+    office.judge(gone=[stop(0)], at_h=12)
+    assert shown(office)[-1][0] == "correction"
+
+
+def test_restored_with_another_end(office: Office) -> None:
+    watch(office, [2, 7.5], stop(0))
+    watch(office, [11], stop(0, 10))
+    watch(office, [13], stop(0, 12))
+    with office.records.read() as session:
+        assert "20时00分恢复供热" in public_notices(session, limit=1)[0].text
