@@ -15,14 +15,14 @@ from dispatch.words import Company, Told
 from heatwatch.domain.findings import FindingKind, SubjectKind
 from heatwatch.domain.instants import MINUTE_MS, from_ms
 from heatwatch.domain.life import Deed, Mark
-from heatwatch.domain.notices import Draft, Drop, Notice, NoticeKind, NoticeState, Publish, Redraft, Stop, steps
+from heatwatch.domain.notices import Draft, Drop, Notice, NoticeKind, NoticeState, Publish, Redraft, Stop, announced, steps
 from heatwatch.domain.register import Register
 from heatwatch.domain.temperature import Standard
-from heatwatch.domain.tickets import Clock, TicketKind, TicketState
+from heatwatch.domain.tickets import AT_WORK, Clock, TicketKind, TicketState
 from heatwatch.records.schema import FindingRow, NoticeRow, TicketEvent
 from heatwatch.usecases.notices import publish
 from heatwatch.usecases.register import in_service
-from heatwatch.usecases.tickets import HEATWATCH, Known, refresh, rests_on
+from heatwatch.usecases.tickets import HEATWATCH, Known, note, refresh, rests_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,20 @@ def announce(session: Session, stands: Known, office: Office) -> None:
                 session.get_one(NoticeRow, step.notice_id).state = str(NoticeState.DROPPED)
     if session.new or session.dirty:
         refresh(session, stands.row, office.by.standard)
+
+
+def inherit(session: Session, stands: Known, by: Dispatch) -> None:
+    """Let what was published of a stop before its ticket took it over count for this one, if it tells of all of it."""
+    if stands.row.kind != TicketKind.HEAT_OUTAGE or stands.row.state not in AT_WORK or Mark.NOTICE in stands.now.done:
+        return
+    rows = [row for row in _notices(session, stands.row.id) if row.state == NoticeState.PUBLISHED]
+    stops = [row for row in rows if row.kind == NoticeKind.STOP]
+    found = [row for row in rests_on(session, stands.row.id) if row.kind == FindingKind.HEAT_OUTAGE]
+    concerned = _buildings([row for row in found if not row.withdrawn], by.register, by.at_ms)
+    if stops and set(concerned) <= announced([_said(row) for row in stops]):
+        told_ms = max(row.published_ms or by.at_ms for row in stops)
+        note(session, stands.row.id, told_ms, Mark.ANNOUNCED, {"notice_ids": [row.id for row in stops]})
+        refresh(session, stands.row, by.standard)
 
 
 class _Desk:

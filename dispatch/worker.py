@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from dispatch.evidence import Violations
-from dispatch.notices import Office, announce, drafts_due
+from dispatch.notices import Office, announce, drafts_due, inherit
 from dispatch.notifying import notifications
 from dispatch.ringing import ring
 from dispatch.tickets import Dispatch, dispatch, settle
@@ -101,6 +101,8 @@ class DispatchWorker:
         closed = {deed.ticket_id for deed in by_hand if deed.kind == Deed.FOLLOW_UP}
         changed = changed_since(session, self._read_up_to(session, self.name))
         stands = dispatch(session, changed, by, closed=closed)
+        for one in stands.values():
+            inherit(session, one, by)
         due = ring(session, by) | drafts_due(session, self._standard, by.at_ms)
         due |= {deed.ticket_id for deed in by_hand}
         stands |= {ticket_id: settle(session, ticket_id, by) for ticket_id in sorted(due)}

@@ -106,6 +106,7 @@ class Mark(StrEnum):
     CAUSE_EARLIER = "cause_earlier"
     WARNING = "warning"
     NOTICE = "notice"
+    ANNOUNCED = "announced"
     OVERDUE = "overdue"
     RECOVERED = "recovered"
     RELAPSED = "relapsed"
@@ -116,7 +117,7 @@ class Mark(StrEnum):
 
 START = "start"
 """The step that is done by taking the ticket (R11)."""
-_DOES: Mapping[str, str] = {Deed.TAKE: START}
+_DOES: Mapping[str, str] = {Deed.TAKE: START, Mark.ANNOUNCED: Mark.NOTICE}
 _UNDONE_BY_REOPENING = frozenset({Deed.CAUSE, Deed.FINISH, Deed.RECEIPT, Deed.FOLLOW_UP})
 _FOLLOW_STOP = frozenset({Mark.WARNING, Mark.NOTICE})
 """Steps that fall away when the heat is back in time (R12)."""

@@ -103,3 +103,29 @@ def test_restored_with_another_end(office: Office) -> None:
     watch(office, [13], stop(0, 12))
     with office.records.read() as session:
         assert "20时00分恢复供热" in public_notices(session, limit=1)[0].text
+
+
+def test_no_false_miss_after_taking_over_a_notice(office: Office) -> None:
+    watch(office, [2, 7.5], stop(0))
+    watch(office, [7.8], stop(0), stop(1, station=True))
+    watch(office, [8.5, 9.5], stop(0), stop(1, station=True))
+    (station,) = (one for one in office.stories() if one.ticket.scope == "station")
+    missed = [one.detail["step"] for one in station.events if one.kind == "overdue"]
+    assert "notice" not in missed
+
+
+def test_a_notice_taken_over_late_was_in_time(office: Office) -> None:
+    """The ticket changes after the deadline; what the public was told before it does not."""
+    watch(office, [2, 7.5], stop(0))
+    watch(office, [9, 10], stop(0), stop(1, station=True))
+    (station,) = (one for one in office.stories() if one.ticket.scope == "station")
+    assert {one.step: one.done_ms for one in station.clocks}["notice"] == at(7.5)
+    assert "notice" not in [one.detail.get("step") for one in station.events if one.kind == "overdue"]
+
+
+def test_a_notice_of_one_building_is_none_for_the_other(town: Office) -> None:
+    watch(town, [2, 7.5], of("b1", 0))
+    watch(town, [9], of("b1", 0), stop(1, station=True))
+    (station,) = (one for one in town.stories() if one.ticket.scope == "station")
+    assert {one.step: one.done_ms for one in station.clocks}["notice"] == at(9)
+    assert "notice" in [one.detail.get("step") for one in station.events if one.kind == "overdue"]
