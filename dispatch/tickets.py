@@ -113,7 +113,7 @@ def _note_recovery(session: Session, ticket_id: int, over_ms: int | None, by: Di
 
 def _known_groundless(session: Session, ticket_id: int) -> bool:
     """Tell whether the log says so already, and nothing was found again since."""
-    kinds = (Mark.GROUNDLESS, Mark.FINDING_ADDED, "finding_open", "finding_ended")
+    kinds = (Mark.GROUNDLESS, Mark.FINDING_ADDED, Mark.TOOK_OVER, "finding_open", "finding_ended")
     said = select(TicketEvent.kind).where(TicketEvent.ticket_id == ticket_id, TicketEvent.kind.in_(map(str, kinds)))
     return session.scalar(said.order_by(TicketEvent.id.desc()).limit(1)) == Mark.GROUNDLESS
 

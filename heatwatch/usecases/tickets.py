@@ -177,7 +177,8 @@ def _keep_clocks(session: Session, ticket_id: int, due: Sequence[Clock]) -> None
             row = TicketClock(ticket_id=ticket_id, step=clock.step, told=False)
             session.add(row)
         over, was_over = clock.off or clock.done_ms is not None, row.off or row.done_ms is not None
-        row.told = over or (bool(row.told) and not was_over)
+        another = row.due_ms is not None and row.due_ms < clock.due_ms  # a leak's, or after a reopening
+        row.told = over or (bool(row.told) and not was_over and not another)
         row.rule, row.source, row.due_ms = clock.rule, clock.source, clock.due_ms
         row.not_before_ms, row.done_ms, row.off = clock.not_before_ms, clock.done_ms, clock.off
     for row in kept.values():

@@ -129,3 +129,25 @@ def test_a_notice_of_one_building_is_none_for_the_other(town: Office) -> None:
     (station,) = (one for one in town.stories() if one.ticket.scope == "station")
     assert {one.step: one.done_ms for one in station.clocks}["notice"] == at(9)
     assert "notice" in [one.detail.get("step") for one in station.events if one.kind == "overdue"]
+
+
+def test_leak_known_after_on_site_was_missed(office: Office) -> None:
+    office.judge(spell("p1", 0), at_h=2)
+    do(office, 1, Deed.TAKE, 2.1)
+    watch(office, [4.5], spell("p1", 0))
+    do(office, 1, Deed.LEAK, 5)
+    watch(office, [6], spell("p1", 0))
+    (story,) = office.stories()
+    missed = [(one.detail["step"], one.detail["rule"]) for one in story.events if one.kind == "overdue"]
+    assert ("on_site", "R16") in missed and ("on_site", "R17") in missed, missed
+
+
+def test_groundless_is_said_again_after_others_were_taken_over(office: Office) -> None:
+    cold = [spell(f"p{number}", 1) for number in (1, 2, 3)]
+    office.judge(*cold, at_h=3)
+    office.judge(gone=cold, at_h=4)
+    office.judge(spell("p4", 0, 0.9, 0.5), at_h=5)
+    office.judge(spell("p4", 0, None, 0.5), at_h=5.5)
+    office.judge(gone=[spell("p4", 0)], at_h=6)
+    assert [row.ticket.state for row in office.stories()] == ["open", "merged"]
+    assert [one.kind for one in office.stories()[0].events].count("groundless") == 2
