@@ -117,7 +117,10 @@ class Mark(StrEnum):
 
 START = "start"
 """The step that is done by taking the ticket (R11)."""
+_NO_STEPS = frozenset({Deed.TAKE, Deed.FROM_ABOVE, Deed.LEAK, Deed.REOPEN, Deed.EXPLAIN, Deed.COMMENT, Deed.WITHDRAW})
 _DOES: Mapping[str, str] = {Deed.TAKE: START, Mark.ANNOUNCED: Mark.NOTICE}
+STEPS = (START, *(str(deed) for deed in Deed if deed not in _NO_STEPS), str(Mark.WARNING), str(Mark.NOTICE))
+"""What a rule may set a deadline for."""
 _UNDONE_BY_REOPENING = frozenset({Deed.CAUSE, Deed.FINISH, Deed.RECEIPT, Deed.FOLLOW_UP})
 _FOLLOW_STOP = frozenset({Mark.WARNING, Mark.NOTICE})
 """Steps that fall away when the heat is back in time (R12)."""

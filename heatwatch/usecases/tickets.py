@@ -44,6 +44,8 @@ from heatwatch.usecases.register import in_service
 
 HEATWATCH = "heatwatch"
 """Who did what nobody did by hand."""
+_SLICE = 5000
+"""How many rows one statement names: databases have a bound."""
 _PRESSING = (TicketClock.due_ms, TicketClock.step)
 
 
@@ -69,8 +71,11 @@ def events_since(session: Session, audit_seq: int) -> Sequence[TicketEvent]:
     """Return the lines added to any ticket's log after an entry of the audit trail, in the order of their commits."""
     made = (AuditEntry.seq > audit_seq, AuditEntry.subject == TicketEvent.__tablename__, AuditEntry.action == "created")
     numbers = session.scalars(select(AuditEntry.subject_id).where(*made).order_by(AuditEntry.seq)).all()
-    lines = select(TicketEvent).where(TicketEvent.id.in_([int(number) for number in numbers]))
-    return session.scalars(lines.order_by(TicketEvent.id)).all() if numbers else ()
+    lines: list[TicketEvent] = []
+    for first in range(0, len(numbers), _SLICE):
+        some = [int(number) for number in numbers[first : first + _SLICE]]
+        lines += session.scalars(select(TicketEvent).where(TicketEvent.id.in_(some)))
+    return sorted(lines, key=lambda line: line.id)
 
 
 def feed_end(session: Session) -> int:
