@@ -69,12 +69,13 @@ def log_of(session: Session, ticket_id: int) -> list[Event]:
 
 def events_since(session: Session, audit_seq: int) -> Sequence[TicketEvent]:
     """Return the lines added to any ticket's log after an entry of the audit trail, in the order of their commits."""
-    made = (AuditEntry.seq > audit_seq, AuditEntry.subject == TicketEvent.__tablename__, AuditEntry.action == "created")
-    numbers = session.scalars(select(AuditEntry.subject_id).where(*made).order_by(AuditEntry.seq)).all()
+    new = select(AuditEntry.subject, AuditEntry.action, AuditEntry.subject_id).where(AuditEntry.seq > audit_seq)
+    added = (TicketEvent.__tablename__, "created")  # asked for in SQL, SQLite would go through all that ever were
+    numbers = [int(key) for subject, action, key in session.execute(new) if (subject, action) == added]
     lines: list[TicketEvent] = []
     for first in range(0, len(numbers), _SLICE):
-        some = [int(number) for number in numbers[first : first + _SLICE]]
-        lines += session.scalars(select(TicketEvent).where(TicketEvent.id.in_(some)))
+        some = TicketEvent.id.in_(numbers[first : first + _SLICE])
+        lines += session.scalars(select(TicketEvent).where(some))
     return sorted(lines, key=lambda line: line.id)
 
 
