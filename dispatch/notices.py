@@ -15,7 +15,18 @@ from dispatch.words import Company, Told
 from heatwatch.domain.findings import FindingKind, SubjectKind
 from heatwatch.domain.instants import MINUTE_MS, from_ms
 from heatwatch.domain.life import Deed, Mark
-from heatwatch.domain.notices import Draft, Drop, Notice, NoticeKind, NoticeState, Publish, Redraft, Stop, announced, steps
+from heatwatch.domain.notices import (
+    Draft,
+    Drop,
+    Notice,
+    NoticeKind,
+    NoticeState,
+    Publish,
+    Redraft,
+    Stop,
+    announced,
+    steps,
+)
 from heatwatch.domain.register import Register
 from heatwatch.domain.temperature import Standard
 from heatwatch.domain.tickets import AT_WORK, Clock, TicketKind, TicketState

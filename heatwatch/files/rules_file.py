@@ -237,12 +237,12 @@ def _version(raw: _Version, where: str) -> Version:
 def _distinct(kind: str, clocks: Sequence[_Clock], where: str) -> None:
     """Refuse two deadlines that would hold for one step of one ticket at once."""
     for place, one in enumerate(clocks):
-        if any(one.step == other.step and _at_once(one.leak, other.leak) for other in clocks[:place]):
+        if any(one.step == other.step and _at_once(one, other) for other in clocks[:place]):
             raise BadInput(f"clocks.{kind}: {one.step} has two deadlines at once", where=where, mend="leave one")
 
 
-def _at_once(one: bool | None, other: bool | None) -> bool:
-    return one is None or other is None or one == other
+def _at_once(one: _Clock, other: _Clock) -> bool:
+    return None in (one.leak, other.leak) or one.leak == other.leak
 
 
 def _class(raw: _Class) -> ClassRules:
