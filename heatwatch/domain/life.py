@@ -292,7 +292,7 @@ def check(deed: Deed, facts: Facts, now: Standing, due: Sequence[Clock], at_ms: 
     at_ms
         The moment [ms].
     step
-        Which deadline an explanation speaks of.
+        Which deadline it speaks of; empty for none, which an explanation may not.
 
     Raises
     ------
@@ -307,6 +307,8 @@ def check(deed: Deed, facts: Facts, now: Standing, due: Sequence[Clock], at_ms: 
         raise BadInput(f"{deed} is not possible before {' and '.join(missing)}", where=deed)
     if law.once and deed in now.done:
         raise BadInput(f"{deed} has been done already", where=deed)
+    if step:
+        _of_a_clock(facts, due, at_ms, step)
     if deed in _BESIDES:
         _BESIDES[deed](facts, due, at_ms, step)
 
