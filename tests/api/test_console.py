@@ -227,6 +227,35 @@ class TestPages:
         assert house.ask("/live/now", headers=who).json()["now"] is None
 
 
+class TestOddRequests:
+    """What makes no sense is refused, and no fault of ours."""
+
+    @pytest.mark.parametrize("number", ["0", "-1", str(2**63), "9" * 40, "nan"])
+    def test_numbers_that_nothing_can_have(self, house: House, number: str) -> None:
+        who = house.token()
+        for path in ("/tickets", "/live/tickets", "/notices", "/live/notices"):
+            assert house.ask(f"{path}/{number}", headers=who).status_code == 422, path
+        for path in (f"/tickets/{number}", f"/notices/{number}", f"/notices/{number}/publish"):
+            said = {"deed": "comment", "text": "x"} if "tickets" in path else {"title": "x", "text": "x"}
+            assert house.ask(path, "POST", data=said, headers=who).status_code == 422, path
+
+    @pytest.mark.parametrize(
+        ("said", "status"),
+        [
+            ({"text": "a\0b"}, 422),
+            ({"text": "x", "person": "a\0b"}, 422),
+            ({"text": "x", "agreed_at": "0025-11-25T10:00"}, 409),
+            ({"text": "x", "agreed_at": "9999-12-31T23:59"}, 409),
+            ({"text": "x", "agreed_at": "2025-11-25T02:40:00Z"}, 409),
+            ({"text": "x", "agreed_at": "soon"}, 409),
+            ({"text": "x", "agreed_at": "2025-11-25T10:40"}, 303),
+        ],
+    )
+    def test_forms_of_deeds(self, house: House, said: Mapping[str, str], status: int) -> None:
+        told = house.ask("/tickets/1", "POST", data={"deed": "comment", **said}, headers=house.token())
+        assert told.status_code == status
+
+
 class TestScope:
     """A person of a station sees that station and nothing else."""
 
