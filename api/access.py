@@ -202,6 +202,8 @@ class AccessControl:
 
     async def _refusal(self, request: Request) -> Response | None:
         request.state.person = None
+        if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:  # PostgreSQL can't look for it
+            return _refuse(request, HTTPStatus.BAD_REQUEST, "no name has a NUL in it")
         found = _route(request)
         if found is None:
             return None

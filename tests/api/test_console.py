@@ -230,6 +230,13 @@ class TestPages:
 class TestOddRequests:
     """What makes no sense is refused, and no fault of ours."""
 
+    @pytest.mark.parametrize(
+        "path", ["/?station=a%00", "/tickets?station=%00b", "/rooms/%00", "/api/v1/findings?subject=%00"]
+    )
+    def test_names_that_no_database_can_look_for(self, house: House, path: str) -> None:
+        assert house.ask(path, headers=house.token()).status_code == 400
+        assert house.ask(path, headers=PAGE).status_code == 400
+
     @pytest.mark.parametrize("number", ["0", "-1", str(2**63), "9" * 40, "nan"])
     def test_numbers_that_nothing_can_have(self, house: House, number: str) -> None:
         who = house.token()
