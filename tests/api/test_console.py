@@ -237,6 +237,13 @@ class TestOddRequests:
         assert house.ask(path, headers=house.token()).status_code == 400
         assert house.ask(path, headers=PAGE).status_code == 400
 
+    @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
+    def test_bodies_of_which_nobody_can_mean_the_length(self, house: House, kind: str) -> None:
+        told = house.ask("/tickets/1", "POST", content=b"x" * 200_000, headers={**house.token(), "Content-Type": kind})
+        assert told.status_code == 413
+        said = {"deed": "comment", "text": "暖" * 2000, "person": "王" * 200, "contact": "王" * 200}
+        assert house.ask("/tickets/1", "POST", data=said, headers=house.token(Role.DISPATCH)).status_code == 303
+
     @pytest.mark.parametrize("number", ["0", "-1", str(2**63), "9" * 40, "nan"])
     def test_numbers_that_nothing_can_have(self, house: House, number: str) -> None:
         who = house.token()
