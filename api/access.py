@@ -278,6 +278,13 @@ class Identify:
             return Who(person, by_browser=True)
 
 
+def asked_for(request: Request) -> str:
+    """Return path and query as they were asked for: a name may have a slash in it, or a question mark."""
+    raw = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    path = quote(raw, safe="/%!$&'()*+,;=:@")
+    return f"{path}?{request.url.query}" if request.url.query else path
+
+
 def own_origin(request: Request) -> bool:
     """Tell whether a browser says that a page of ours asks."""
     site = request.headers.get("sec-fetch-site")
@@ -380,8 +387,7 @@ def _forged(request: Request, who: Who) -> bool:
 
 def _unknown(request: Request) -> Response:
     if _is_page(request):
-        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        following = asked if request.method in _SAFE else "/"
+        following = asked_for(request) if request.method in _SAFE else "/"
         return RedirectResponse(f"{SIGN_IN}?next={quote(following, safe='/')}", HTTPStatus.SEE_OTHER)
     answer = problem(HTTPStatus.UNAUTHORIZED, "sign in, or send a token that is valid")
     answer.headers["WWW-Authenticate"] = "Bearer"

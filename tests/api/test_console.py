@@ -270,6 +270,45 @@ class TestOddRequests:
         assert told.status_code == status
 
 
+class TestOddNames:
+    """A point may be called anything: a topic's level is percent-encoded, a points file is free."""
+
+    @pytest.mark.parametrize(
+        "name", ["a b", "a/b", "a?b", "a#b", "a%b", "a%2Fb", "a\\b", "三栋&501", "</script>", '"><b>', "{{ 1 }}", "😀"]
+    )
+    def test_has_a_page_wherever_it_is_named(self, records: Records, name: str) -> None:
+        row = PointRow(name, "b", "s", RoomClass.APARTMENT, room_id="101")
+        detail: dict[str, Any] = {"min_temp_c": 15.5, "rule": "R1", "end_reason": None, "deficit_kh": 1.0}
+        detail |= {"violation_h": 2.0, "unknown_h": 0.0}
+        spell = Finding(
+            FindingKind.COLD_SPELL,
+            SubjectKind.POINT,
+            name,
+            "b",
+            "s",
+            T0,
+            None,
+            open=True,
+            confirmed_ms=T0,
+            detail=detail,
+        )
+        with records.write() as session:
+            import_register(session, [row], "points.csv", "", T0)
+            record_findings(session, [spell], [subject_of(spell)], T0)
+            dispatch(session, changed_since(session, 0), Dispatch(T0, STANDARD, Register.of([row]), lambda *_: []))
+        house = House(records)
+        who = {**house.token(), **PAGE}
+        for page in ("/", "/tickets/1"):
+            (link,) = set(re.findall(r'href="(/rooms/[^"]*)"', house.ask(page, headers=who).text))
+        room = house.ask(link, headers=who)
+        assert (room.status_code, "<b>101" in room.text, "{{" in room.text and "{{" not in name) == (200, False, False)
+        for asked in re.findall(r'(?:data-chart|data-live)="([^"]*)"', room.text):
+            assert house.ask(asked, headers=who).status_code == 200, asked
+        (language,) = re.findall(r'href="(/language/[^"]*)"', room.text)
+        assert house.ask(language).headers["location"] == link
+        assert house.ask(house.ask(link, headers=PAGE).headers["location"], headers=who).headers["location"] == link
+
+
 class TestScope:
     """A person of a station sees that station and nothing else."""
 
