@@ -170,7 +170,7 @@ def report(
 @router.get("/tickets/{ticket_id}")
 def ticket_page(request: Request, console: Backed, person: Signed, ticket_id: Number) -> Response:
     """Show a ticket."""
-    return page(request, "ticket.html", sheet=_sheet(console, person, ticket_id), wrong="")
+    return page(request, "ticket.html", sheet=_sheet(console, person, ticket_id), wrong="", given=None)
 
 
 @router.get("/live/tickets/{ticket_id}")
@@ -195,7 +195,7 @@ def do(
         if error.status_code != HTTPStatus.CONFLICT:
             raise
         sheet = _sheet(console, person, ticket_id)
-        return page(request, "ticket.html", status=error.status_code, sheet=sheet, wrong=error.detail)
+        return page(request, "ticket.html", status=error.status_code, sheet=sheet, wrong=error.detail, given=form)
     return RedirectResponse(f"/tickets/{ticket_id}", HTTPStatus.SEE_OTHER)
 
 

@@ -270,6 +270,21 @@ class TestOddRequests:
         assert told.status_code == status
 
 
+class TestRefusedDeeds:
+    """What was typed is there again."""
+
+    def test_keep_what_was_typed(self, house: House) -> None:
+        who = house.token(Role.DISPATCH)
+        said = {"deed": "comment", "text": "</textarea>阀门已关", "last_event": "0"}
+        assert house.ask("/tickets/1", "POST", data={"deed": "take"}, headers=who).status_code == 303
+        told = house.ask("/tickets/1", "POST", data=said, headers=who)
+        assert told.status_code == 409
+        assert ">&lt;/textarea&gt;阀门已关</textarea>" in told.text
+        assert told.text.count("阀门已关") == 1
+        ((opened, _),) = re.findall(r'<details name="step" open>\s*<summary>([^<]*)</summary>(.)', told.text, re.DOTALL)
+        assert opened == "备注"
+
+
 class TestOddNames:
     """A point may be called anything: a topic's level is percent-encoded, a points file is free."""
 
