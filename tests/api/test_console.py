@@ -270,6 +270,18 @@ class TestOddRequests:
         assert told.status_code == status
 
 
+class TestContacts:
+    """How a user can be reached stands where the work is done (R16), and not on a screen for all to see."""
+
+    def test_are_for_those_who_may_call(self, house: House) -> None:
+        who, viewer = house.token(Role.DISPATCH), house.token(Role.VIEWER)
+        said = {"kind": "repair", "station_id": "s-one", "building_id": "b-one", "subject": "x", "contact": "<138>"}
+        made = house.ask("/tickets/new", "POST", data=said, headers=who).headers["location"]
+        for path in (made, f"/live{made}"):
+            assert "&lt;138&gt;" in house.ask(path, headers=who).text
+            assert "138" not in house.ask(path, headers=viewer).text
+
+
 class TestRefusedDeeds:
     """What was typed is there again."""
 
