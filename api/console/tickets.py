@@ -232,8 +232,9 @@ def _sheet(console: Console, person: Person, ticket_id: int) -> Sheet:
         findings = [row for row in told.findings if person.may_see(row.station_id)]
         rows = notices(session, ticket_id=ticket_id)
         rooms = _rooms_of(session, findings)
-    later = [step for step in steps if step.deed in _LATER]
-    nearer = [step for step in steps if step.deed not in _LATER]
+    besides = _LATER | ({Deed.TAKE} if told.ticket.responsible else set())
+    later = [step for step in steps if step.deed in besides]
+    nearer = [step for step in steps if step.deed not in besides]
     return Sheet(told.ticket, told.clocks, told.events, findings, rows, nearer, later, now_ms, rooms)
 
 

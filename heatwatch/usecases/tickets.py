@@ -330,7 +330,10 @@ def tickets(
 def worklist(
     session: Session, *, limit: int | None = None, offset: int = 0, **whose: Unpack[Whose]
 ) -> Sequence[tuple[TicketRow, TicketClock | None]]:
-    """Return tickets, each with the deadline that falls due next: the most pressing first, then the latest opened."""
+    """Return tickets, each with the deadline that falls due next: the most pressing first, then the latest opened.
+
+    What a ticket that is done has missed presses nobody any more.
+    """
     running = select(
         TicketClock, func.row_number().over(partition_by=TicketClock.ticket_id, order_by=_PRESSING).label("n")
     )
@@ -338,7 +341,7 @@ def worklist(
     first = aliased(TicketClock, undone)
     query = (
         select(TicketRow, first)
-        .outerjoin(first, and_(first.ticket_id == TicketRow.id, undone.c.n == 1))
+        .outerjoin(first, and_(first.ticket_id == TicketRow.id, undone.c.n == 1, _at_work()))
         .where(*_wanted(whose))
         .order_by(first.due_ms.is_(None), first.due_ms, TicketRow.opened_ms.desc(), TicketRow.id.desc())
     )
@@ -381,8 +384,11 @@ def _wanted(whose: Whose) -> list[ColumnElement[bool]]:
     wanted = [column == whose.get(name) for name, column in columns.items() if whose.get(name) is not None]
     at_work, stations = whose.get("at_work"), whose.get("stations")
     if at_work is not None:
-        working = TicketRow.state.in_([str(state) for state in AT_WORK])
-        wanted.append(working if at_work else ~working)
+        wanted.append(_at_work() if at_work else ~_at_work())
     if stations is not None:
         wanted.append(TicketRow.station_id.in_(sorted(stations)))
     return wanted
+
+
+def _at_work() -> ColumnElement[bool]:
+    return TicketRow.state.in_([str(state) for state in AT_WORK])

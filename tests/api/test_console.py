@@ -282,6 +282,30 @@ class TestContacts:
             assert "138" not in house.ask(path, headers=viewer).text
 
 
+class TestDone:
+    """What is done presses nobody any more."""
+
+    def test_a_closed_ticket_has_missed_a_deadline_and_is_not_late(self, house: House) -> None:
+        """Nobody has said what is intended (R15), and nobody can any more."""
+        who = house.token()
+        said = {"kind": "repair", "station_id": "s-one", "building_id": "b-one", "subject": "x"}
+        made = house.ask("/tickets/new", "POST", data=said, headers=who).headers["location"]
+        assert "<summary>受理" in house.ask(made, headers=who).text.partition("<h3>")[0]
+        for deed in ("take", "on_site", "cause", "finish", "receipt", "follow_up"):
+            if deed == "follow_up":
+                assert house.now_ms is not None
+                house.now_ms += 49 * HOUR_MS
+            done = house.ask(made, "POST", data={"deed": deed, "text": "x", "contact": "x"}, headers=who)
+            assert done.status_code == 303, deed
+            if deed == "take":
+                assert "<summary>受理" not in house.ask(made, headers=who).text.partition("<h3>")[0]
+        page = house.ask(made, headers=who).text
+        assert "未完成" in page
+        assert "data-due" not in page
+        assert "data-due" not in house.ask("/tickets?show=done", headers=who).text
+        assert 'overdue{rule="R16"} 0.0' in house.ask("/metrics", headers=who).text
+
+
 class TestRefusedDeeds:
     """What was typed is there again."""
 
