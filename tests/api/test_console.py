@@ -325,7 +325,22 @@ class TestOddNames:
     """A point may be called anything: a topic's level is percent-encoded, a points file is free."""
 
     @pytest.mark.parametrize(
-        "name", ["a b", "a/b", "a?b", "a#b", "a%b", "a%2Fb", "a\\b", "三栋&501", "</script>", '"><b>', "{{ 1 }}", "😀"]
+        "name",
+        [
+            "a b",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a%b",
+            "a%2Fb",
+            "a\\b",
+            "三栋&501",
+            "</script>",
+            '"><b>',
+            "{{ 1 }}",
+            "😀",
+            "9" * 5000,
+        ],
     )
     def test_has_a_page_wherever_it_is_named(self, records: Records, name: str) -> None:
         row = PointRow(name, "b", "s", RoomClass.APARTMENT, room_id="101")
