@@ -465,7 +465,7 @@ def lay_out(rows: Collection[PointRow], standard: Standard, as_of_ms: int, versi
 
 def _order(row: PointRow) -> tuple[Any, ...]:
     names = (row.station_id, row.building_id, row.floor or "", row.riser or "", row.room, row.point_id)
-    return tuple(natural(name) for name in names)
+    return tuple((natural(name), name) for name in names)  # "b1" and "b01" are two, and each has its own stretch
 
 
 def _schedule(row: PointRow) -> Schedule:
