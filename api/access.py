@@ -39,7 +39,7 @@ ANY_METHOD = "*"
 """Stands for the method of what is mounted as a whole."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOR_MACHINES = ("/api", "/health", "/metrics", "/static", "/live")
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
 
 class Stations(StrEnum):

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from simulators.matching import SUBJECT, entangled
 
-from heatwatch.domain.findings import FindingKind, SubjectKind
+from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import HOUR_MS, to_ms
 from heatwatch.errors import BadInput
 from heatwatch.files.points_file import read_points
 from heatwatch.files.tables import instants, read_table, where_row
-from simulators.matching import SUBJECT, entangled
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 TRUTH = "truth_"

@@ -163,6 +163,7 @@ class Service:
             timezone=settings.timezone,
             company=settings.company_name,
             hotline=settings.hotline,
+            wall_clock=clock,
         )
         channel = LogChannel(settings.notifications_path)
         notifier = Notifier(self.records, channel, Line(hears=dispatched, rings=Bell()), wall_clock)

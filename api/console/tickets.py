@@ -127,6 +127,7 @@ class Sheet:
     more: Sequence[Step]
     now_ms: int
     rooms: Mapping[str, str]
+    may_call: bool
 
     @property
     def last_event(self) -> int:
@@ -235,7 +236,8 @@ def _sheet(console: Console, person: Person, ticket_id: int) -> Sheet:
     besides = _LATER | ({Deed.TAKE} if told.ticket.responsible else set())
     later = [step for step in steps if step.deed in besides]
     nearer = [step for step in steps if step.deed not in besides]
-    return Sheet(told.ticket, told.clocks, told.events, findings, rows, nearer, later, now_ms, rooms)
+    may_call = person.role in DOERS[Deed.CONTACT]
+    return Sheet(told.ticket, told.clocks, told.events, findings, rows, nearer, later, now_ms, rooms, may_call)
 
 
 def _step(deed: Deed) -> Step:

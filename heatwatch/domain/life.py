@@ -263,8 +263,8 @@ _FINISHED = frozenset({TicketState.FINISHED})
 _LAWS: Mapping[Deed, _Law] = {
     Deed.TAKE: _Law(GOING_ON),
     Deed.ASSIGN: _Law(_TAKEN),
-    Deed.CONTACT: _Law(_TAKEN),
-    Deed.OPINION: _Law(_TAKEN),
+    Deed.CONTACT: _Law(_TAKEN | _FINISHED),
+    Deed.OPINION: _Law(_TAKEN | _FINISHED),
     Deed.FROM_ABOVE: _Law(GOING_ON, once=True),
     Deed.RESULT: _Law(_TAKEN | _FINISHED, after=(Deed.FROM_ABOVE,)),
     Deed.LEAK: _Law(GOING_ON, once=True),

@@ -11,6 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from heatwatch.domain.instants import HOUR_MS
+
+TOLD_AGAIN_MS = HOUR_MS
+"""How far an end has to move before it is told again [ms]."""
+
 
 class NoticeKind(StrEnum):
     """What a notice says."""
@@ -136,7 +141,7 @@ def _shown(notices: Sequence[Notice]) -> Notice | None:
     """Return the notice that tells how things stand: the last of a stop that nothing has ended, else the last."""
     published = [one for one in notices if one.state is NoticeState.PUBLISHED]
     stops = [one for one in published if one.kind is NoticeKind.STOP]
-    return (stops or published or [None])[-1]
+    return next(reversed(stops or published), None)
 
 
 def _end(stop: Stop, notices: Sequence[Notice], shown: Notice | None) -> list[Step]:
@@ -144,7 +149,7 @@ def _end(stop: Stop, notices: Sequence[Notice], shown: Notice | None) -> list[St
     if shown is None:
         return []
     kind = NoticeKind.CORRECTION if stop.withdrawn else NoticeKind.RESTORATION
-    if shown.kind is kind and (stop.withdrawn or shown.end_ms == stop.end_ms):
+    if shown.kind is kind and (stop.withdrawn or _about(shown.end_ms, stop.end_ms)):
         return []
     if shown.kind is NoticeKind.CORRECTION:
         return []
@@ -152,6 +157,11 @@ def _end(stop: Stop, notices: Sequence[Notice], shown: Notice | None) -> list[St
     if not stop.withdrawn and shown.kind is NoticeKind.STOP:
         buildings |= set(stop.buildings)
     return [Draft(kind, tuple(sorted(buildings)), publish=True, replaces=shown.id)]
+
+
+def _about(said_ms: int | None, end_ms: int | None) -> bool:
+    """Tell whether an end is still the one that was told; late readings move it a little, and nobody asks for that."""
+    return said_ms is not None and end_ms is not None and abs(said_ms - end_ms) < TOLD_AGAIN_MS
 
 
 def _told(notices: Sequence[Notice]) -> set[str]:

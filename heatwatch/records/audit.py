@@ -243,7 +243,8 @@ class _Chain:
         head = connection.execute(query).one_or_none()
         if head is None:
             raise Damaged("has lost its head, nothing can be added", where="audit trail")
-        self._seq, self._sha256 = head
+        self._seq: int = head.seq
+        self._sha256: str = head.sha256
 
     @property
     def seq(self) -> int:

@@ -128,8 +128,8 @@ def _stop_end(ticket: TicketRow, stops: Sequence[FindingRow]) -> int | None:
 
 
 def _over(true: Sequence[FindingRow]) -> int | None:
-    cold = [row for row in true if row.kind == FindingKind.COLD_SPELL]
-    if not true or any(row.detail.get("end_reason") != EndReason.RECOVERED for row in cold):
+    last = {row.subject_id: row for row in true if row.kind == FindingKind.COLD_SPELL}
+    if not true or any(row.detail.get("end_reason") != EndReason.RECOVERED for row in last.values()):
         return None
     return _latest_end(true)
 
@@ -179,11 +179,11 @@ def _keep_clocks(session: Session, ticket_id: int, due: Sequence[Clock]) -> None
     kept = {row.step: row for row in session.scalars(select(TicketClock).where(TicketClock.ticket_id == ticket_id))}
     for clock in due:
         row = kept.pop(clock.step, None)
+        another = row is not None and row.due_ms < clock.due_ms  # a leak's, or after a reopening
         if row is None:
             row = TicketClock(ticket_id=ticket_id, step=clock.step, told=False)
             session.add(row)
         over, was_over = clock.off or clock.done_ms is not None, row.off or row.done_ms is not None
-        another = row.due_ms is not None and row.due_ms < clock.due_ms  # a leak's, or after a reopening
         row.told = over or (bool(row.told) and not was_over and not another)
         row.rule, row.source, row.due_ms = clock.rule, clock.source, clock.due_ms
         row.not_before_ms, row.done_ms, row.off = clock.not_before_ms, clock.done_ms, clock.off

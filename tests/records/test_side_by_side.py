@@ -81,6 +81,27 @@ def test_words_of_a_person_outlive_a_pass_at_the_same_time(office: Office, monke
         assert [row.text for row in session.scalars(select(NoticeRow))] == ["x"]
 
 
+def _comment(office: Office, number: int, failed: list[str]) -> None:
+    """Comment on two tickets by turns, on a connection of one's own."""
+    records = Records(office.records.url)
+    for turn in range(20):
+        try:
+            do(records, 1 + turn % 2, Deed.COMMENT, 2.1 + turn / 1000, text=f"{number}-{turn}")
+        except Unavailable as error:
+            failed.append(f"person: {error}")
+    records.close()
+
+
+def _pass_on(office: Office, over: threading.Event, failed: list[str]) -> None:
+    """Do pass after pass until it is over."""
+    worker = office.hire()
+    while not over.is_set():
+        try:
+            worker.pass_once()
+        except Unavailable as error:
+            failed.append(f"dispatch: {error}")
+
+
 def test_people_and_two_dispatchers_never_stand_in_each_others_way(office: Office) -> None:
     rooms = [f"p{n}" for n in range(1, 6)]
     cold = [spell(room, 0) for room in rooms[:2]]
@@ -88,25 +109,8 @@ def test_people_and_two_dispatchers_never_stand_in_each_others_way(office: Offic
     failed: list[str] = []
     over = threading.Event()
 
-    def people(number: int) -> None:
-        records = Records(office.records.url)
-        for turn in range(20):
-            try:
-                do(records, 1 + turn % 2, Deed.COMMENT, 2.1 + turn / 1000, text=f"{number}-{turn}")
-            except Unavailable as error:
-                failed.append(f"person: {error}")
-        records.close()
-
-    def dispatcher() -> None:
-        worker = office.hire()
-        while not over.is_set():
-            try:
-                worker.pass_once()
-            except Unavailable as error:
-                failed.append(f"dispatch: {error}")
-
-    crowd = [threading.Thread(target=people, args=(n,)) for n in range(3)]
-    offices = [threading.Thread(target=dispatcher) for _ in range(2)]
+    crowd = [threading.Thread(target=_comment, args=(office, n, failed)) for n in range(3)]
+    offices = [threading.Thread(target=_pass_on, args=(office, over, failed)) for _ in range(2)]
     for one in (*crowd, *offices):
         one.start()
     turn = 0
