@@ -39,7 +39,7 @@ ANY_METHOD = "*"
 """Stands for the method of what is mounted as a whole."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOR_MACHINES = ("/api", "/health", "/metrics", "/static", "/live")
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
 
 class Stations(StrEnum):
@@ -202,6 +202,8 @@ class AccessControl:
 
     async def _refusal(self, request: Request) -> Response | None:
         request.state.person = None
+        if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:  # PostgreSQL can't look for it
+            return _refuse(request, HTTPStatus.BAD_REQUEST, "no name has a NUL in it")
         found = _route(request)
         if found is None:
             return None
@@ -274,6 +276,13 @@ class Identify:
             if person is None and auto:
                 person = person_named(session, auto)
             return Who(person, by_browser=True)
+
+
+def asked_for(request: Request) -> str:
+    """Return path and query as they were asked for: a name may have a slash in it, or a question mark."""
+    raw = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    path = quote(raw, safe="/%!$&'()*+,;=:@")
+    return f"{path}?{request.url.query}" if request.url.query else path
 
 
 def own_origin(request: Request) -> bool:
@@ -378,8 +387,7 @@ def _forged(request: Request, who: Who) -> bool:
 
 def _unknown(request: Request) -> Response:
     if _is_page(request):
-        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        following = asked if request.method in _SAFE else "/"
+        following = asked_for(request) if request.method in _SAFE else "/"
         return RedirectResponse(f"{SIGN_IN}?next={quote(following, safe='/')}", HTTPStatus.SEE_OTHER)
     answer = problem(HTTPStatus.UNAUTHORIZED, "sign in, or send a token that is valid")
     answer.headers["WWW-Authenticate"] = "Bearer"

@@ -35,6 +35,8 @@ hours, `_s` seconds. Lists come in parts (`limit`, `offset`). Errors are problem
 
 One proves who one is with a token (`Authorization: Bearer`), or signs in. Who is confined to stations is told of no
 other: what belongs to another station is not there."""
+BODY_MAX = 128 * 1024
+"""Bound of what someone may send who is signed in [byte]: the longest texts of a form, and room to spare."""
 TAGS = [
     {"name": "register", "description": "The test points: where, which class, which device since when (R6)."},
     {"name": "readings", "description": "What was measured, as it was kept (R8)."},
@@ -100,6 +102,7 @@ def create_app(  # noqa: PLR0913 - everything that the application tells of is p
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        max_body_size=BODY_MAX,
         dependencies=[Depends(access.granted)],
     )
     app.state.backend = Backend(records, store, journal_sequences, clock, version, delivery, findings_csv, standard)

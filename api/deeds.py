@@ -32,7 +32,8 @@ router = APIRouter(
     ),
 )
 _NO_NUL = r"^[^\x00]*$"
-_FIRST, _LAST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+EARLIEST, LATEST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""Between these lies every moment that can be meant."""
 
 
 def _said(value: object) -> object:
@@ -74,7 +75,7 @@ class DeedBody(BaseModel):
         """
         said: dict[str, object] = {name: getattr(self, name) for name in ("text", "person", "contact", "step")}
         for name, moment in (("agreed_ms", self.agreed_at), ("expected_end_ms", self.expected_end)):
-            if moment is not None and not _FIRST <= moment < _LAST:
+            if moment is not None and not EARLIEST <= moment < LATEST:
                 raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, "a moment must lie between 1990 and 2200")
             said[name] = None if moment is None else to_ms(moment)
         detail = {name: value for name, value in said.items() if value not in ("", None)}

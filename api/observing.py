@@ -28,7 +28,7 @@ from heatwatch import __version__
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.notices import NoticeKind, NoticeState
 from heatwatch.domain.register import FAR_PAST_MS
-from heatwatch.domain.tickets import TicketKind, TicketState
+from heatwatch.domain.tickets import AT_WORK, TicketKind, TicketState
 from heatwatch.errors import HeatwatchError
 from heatwatch.records.database import Records
 from heatwatch.records.progress import progress
@@ -258,9 +258,11 @@ def _clocks(session: Session, now_ms: int | None) -> Iterator[Metric]:
     overdue = GaugeMetricFamily(
         "heatwatch_ticket_clocks_overdue", "Those of them that have passed, by rule.", labels=["rule"]
     )
-    runs = TicketClock.done_ms.is_(None) & TicketClock.off.is_(False)
+    at_work = TicketRow.state.in_([str(state) for state in AT_WORK])
+    runs = TicketClock.done_ms.is_(None) & TicketClock.off.is_(False) & at_work
     late = runs & (TicketClock.due_ms < (FAR_PAST_MS if now_ms is None else now_ms))
     query = select(TicketClock.rule, *(func.sum(case((which, 1), else_=0)) for which in (runs, late)))
+    query = query.join(TicketRow, TicketRow.id == TicketClock.ticket_id)
     for rule, still, past in session.execute(query.group_by(TicketClock.rule).order_by(TicketClock.rule)):
         running.add_metric([rule], still)
         overdue.add_metric([rule], past)

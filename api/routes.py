@@ -41,6 +41,7 @@ from api.models import (
 from api.problems import answers
 from heatwatch.domain.findings import FindingKind, SubjectKind
 from heatwatch.domain.instants import to_ms
+from heatwatch.domain.life import DOERS, Deed
 from heatwatch.domain.people import Person
 from heatwatch.domain.register import Register
 from heatwatch.domain.temperature import Standard
@@ -324,16 +325,22 @@ def _story(told: Story, person: Person, as_of_ms: int | None) -> TicketStory:
     ]
     return TicketStory(
         **_ticket(told.ticket),
-        contact=told.ticket.contact,
+        contact=told.ticket.contact if _may_call(person) else "",
         clocks=[_clock(one) for one in told.clocks],
-        events=[_event(one) for one in told.events],
+        events=[_event(one, person) for one in told.events],
         findings=[_finding(row, as_of_ms) for row in told.findings if person.may_see(row.station_id)],
         evidence=evidence,
     )
 
 
-def _event(row: TicketEvent) -> EventOut:
-    return EventOut(id=row.id, at=row.at_ms, kind=row.kind, who=row.who, detail=row.detail)
+def _event(row: TicketEvent, person: Person) -> EventOut:
+    detail = row.detail if _may_call(person) else {name: said for name, said in row.detail.items() if name != "contact"}
+    return EventOut(id=row.id, at=row.at_ms, kind=row.kind, who=row.who, detail=detail)
+
+
+def _may_call(person: Person) -> bool:
+    """Tell whether someone is to know how a user can be reached: whoever may have to call (R16)."""
+    return person.role in DOERS[Deed.CONTACT]
 
 
 def _clock(row: TicketClock) -> ClockOut:

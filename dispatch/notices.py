@@ -15,14 +15,25 @@ from dispatch.words import Company, Told
 from heatwatch.domain.findings import FindingKind, SubjectKind
 from heatwatch.domain.instants import MINUTE_MS, from_ms
 from heatwatch.domain.life import Deed, Mark
-from heatwatch.domain.notices import Draft, Drop, Notice, NoticeKind, NoticeState, Publish, Redraft, Stop, steps
+from heatwatch.domain.notices import (
+    Draft,
+    Drop,
+    Notice,
+    NoticeKind,
+    NoticeState,
+    Publish,
+    Redraft,
+    Stop,
+    announced,
+    steps,
+)
 from heatwatch.domain.register import Register
 from heatwatch.domain.temperature import Standard
-from heatwatch.domain.tickets import Clock, TicketKind, TicketState
+from heatwatch.domain.tickets import AT_WORK, Clock, TicketKind, TicketState
 from heatwatch.records.schema import FindingRow, NoticeRow, TicketEvent
 from heatwatch.usecases.notices import publish
 from heatwatch.usecases.register import in_service
-from heatwatch.usecases.tickets import HEATWATCH, Known, refresh, rests_on
+from heatwatch.usecases.tickets import HEATWATCH, Known, note, refresh, rests_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +59,7 @@ def announce(session: Session, stands: Known, office: Office) -> None:
     if clock is None:
         return
     rows = _notices(session, stands.row.id)
-    said = [
-        Notice(row.id, NoticeKind(row.kind), NoticeState(row.state), row.stop_start_ms, tuple(row.building_ids))
-        for row in rows
-    ]
+    said = [_said(row) for row in rows]
     desk = _Desk(session, stands, office, clock)
     for step in steps(desk.stop, said, office.by.at_ms):
         match step:
@@ -67,6 +75,20 @@ def announce(session: Session, stands: Known, office: Office) -> None:
         refresh(session, stands.row, office.by.standard)
 
 
+def inherit(session: Session, stands: Known, by: Dispatch) -> None:
+    """Let what was published of a stop before its ticket took it over count for this one, if it tells of all of it."""
+    if stands.row.kind != TicketKind.HEAT_OUTAGE or stands.row.state not in AT_WORK or Mark.NOTICE in stands.now.done:
+        return
+    rows = [row for row in _notices(session, stands.row.id) if row.state == NoticeState.PUBLISHED]
+    stops = [row for row in rows if row.kind == NoticeKind.STOP]
+    found = [row for row in rests_on(session, stands.row.id) if row.kind == FindingKind.HEAT_OUTAGE]
+    concerned = _buildings([row for row in found if not row.withdrawn], by.register, by.at_ms)
+    if stops and set(concerned) <= announced([_said(row) for row in stops]):
+        told_ms = max(row.published_ms or by.at_ms for row in stops)
+        note(session, stands.row.id, told_ms, Mark.ANNOUNCED, {"notice_ids": [row.id for row in stops]})
+        refresh(session, stands.row, by.standard)
+
+
 class _Desk:
     """Writes the notices of one ticket."""
 
@@ -78,13 +100,13 @@ class _Desk:
 
     def draft(self, step: Draft) -> None:
         at_ms, stop = self._office.by.at_ms, self.stop
-        title, text = self._words(step.kind)
+        title, text = self._words(step.kind, step.buildings)
         row = NoticeRow(
             ticket_id=self._stands.row.id,
             kind=str(step.kind),
             state=str(NoticeState.DRAFT),
             station_id=self._stands.row.station_id,
-            building_ids=list(stop.buildings),
+            building_ids=list(step.buildings),
             stop_start_ms=stop.start_ms,
             stop_end_ms=stop.end_ms,
             title=title,
@@ -107,12 +129,12 @@ class _Desk:
             self._clock.due_ms,
         )
         if not row.edited_by:
-            row.title, row.text = self._words(NoticeKind(row.kind))
+            row.title, row.text = self._words(NoticeKind(row.kind), self.stop.buildings)
 
-    def _words(self, kind: NoticeKind) -> tuple[str, str]:
+    def _words(self, kind: NoticeKind, buildings: Sequence[str]) -> tuple[str, str]:
         stop, row = self.stop, self._stands.row
         cause = str(_latest(self._log, Deed.CAUSE, "text") or "")
-        told = Told(kind, row.station_id, stop.buildings, stop.start_ms, stop.end_ms, cause, self._expected_ms)
+        told = Told(kind, row.station_id, buildings, stop.start_ms, stop.end_ms, cause, self._expected_ms)
         return words.notice(self._office.company, told, self._office.by.at_ms)
 
     def _stop(self) -> Stop:
@@ -135,6 +157,11 @@ class _Desk:
         done = self._stands.now.done
         lasting = self._expected_ms is not None and self._expected_ms >= self._clock.due_ms
         return Deed.CAUSE in done or Deed.LEAK in done or lasting
+
+
+def _said(row: NoticeRow) -> Notice:
+    kind, state = NoticeKind(row.kind), NoticeState(row.state)
+    return Notice(row.id, kind, state, row.stop_start_ms, tuple(row.building_ids), row.stop_end_ms)
 
 
 def _notices(session: Session, ticket_id: int) -> Sequence[NoticeRow]:

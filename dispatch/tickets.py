@@ -40,22 +40,27 @@ class Dispatch:
 
 
 def dispatch(
-    session: Session, changed: Sequence[FindingRow], by: Dispatch, *, stations: Collection[str] = ()
+    session: Session, changed: Sequence[FindingRow], by: Dispatch, *, closed: Collection[int] = ()
 ) -> dict[int, Known]:
     """Bring the tickets to what findings say, in the stations of those that changed; return how those now stand.
 
     What changed only says where to look: a finding without its ticket is found there whenever it was issued.
-    `stations` are looked at whatever changed.
+    `closed` are tickets that were closed since: what still goes on of them gets a ticket of its own, and so does what
+    goes on again of any that was closed before.
     """
     acting(session, HEATWATCH, by.at_ms)
     worthy = [row for row in changed if row.kind in TICKET_WORTHY]
-    looked_at = sorted({row.station_id for row in worthy}.union(stations))
-    rooms = rooms_in_service(by.register, by.at_ms) if looked_at else {}
     touched = _follow(session, worthy, by)
+    left = _release(session, [*_going_on(session, closed), *worthy], by)
+    looked_at = sorted({row.station_id for row in (*worthy, *left)})
+    rooms = rooms_in_service(by.register, by.at_ms) if looked_at else {}
     for station in looked_at:
         writer = _Writer(session, by)
         writer.apply(decide(_situation(session, station, by, rooms)))
         touched |= writer.touched | _bring_forward(session, station, by)
+    for row, was in left.items():
+        _follow_stop(session, row, was)
+        touched.add(was)
     return {ticket_id: settle(session, ticket_id, by) for ticket_id in sorted(touched)}
 
 
@@ -72,19 +77,31 @@ def settle(session: Session, ticket_id: int, by: Dispatch) -> Known:
     return stands
 
 
-def release(session: Session, ticket_id: int, by: Dispatch) -> str:
-    """Let the rooms that are still cold leave a ticket that was closed; return the station in which to look at them."""
-    cold = (
-        select(TicketFinding)
-        .join(FindingRow, FindingRow.id == TicketFinding.finding_id)
-        .where(TicketFinding.ticket_id == ticket_id, FindingRow.kind == FindingKind.COLD_SPELL)
-        .where(FindingRow.open, FindingRow.withdrawn.is_(False))
-    )
-    for held in session.scalars(cold).all():
-        session.delete(held)
-        note(session, ticket_id, by.at_ms, Mark.FINDING_RELEASED, {"finding_id": held.finding_id})
-    session.flush()
-    return session.get_one(TicketRow, ticket_id).station_id
+def _going_on(session: Session, tickets: Collection[int]) -> Sequence[FindingRow]:
+    """Return what still goes on of tickets."""
+    held = select(FindingRow).join(TicketFinding, TicketFinding.finding_id == FindingRow.id)
+    here = held.where(TicketFinding.ticket_id.in_(sorted(tickets)), FindingRow.kind.in_(sorted(TICKET_WORTHY)))
+    return session.scalars(here.where(FindingRow.open).order_by(FindingRow.id)).all() if tickets else ()
+
+
+def _release(session: Session, findings: Sequence[FindingRow], by: Dispatch) -> dict[FindingRow, int]:
+    """Let those that go on leave tickets that were closed; return them, each with the ticket that it was taken from."""
+    left = {}
+    for row in findings:
+        held = session.get(TicketFinding, row.id) if row.open and not row.withdrawn else None
+        if held is not None and session.get_one(TicketRow, held.ticket_id).state == TicketState.CLOSED:
+            session.delete(held)
+            session.flush()
+            note(session, held.ticket_id, by.at_ms, Mark.FINDING_RELEASED, {"finding_id": row.id})
+            left[row] = held.ticket_id
+    return left
+
+
+def _follow_stop(session: Session, row: FindingRow, was: int) -> None:
+    """Let what the public was told of a stop be seen to by the ticket that has it now."""
+    held = session.get(TicketFinding, row.id)
+    if row.kind == FindingKind.HEAT_OUTAGE and held is not None:
+        _hand_over_notices(session, was, held.ticket_id)
 
 
 def _note_recovery(session: Session, ticket_id: int, over_ms: int | None, by: Dispatch) -> None:
@@ -96,7 +113,7 @@ def _note_recovery(session: Session, ticket_id: int, over_ms: int | None, by: Di
 
 def _known_groundless(session: Session, ticket_id: int) -> bool:
     """Tell whether the log says so already, and nothing was found again since."""
-    kinds = (Mark.GROUNDLESS, Mark.FINDING_ADDED, "finding_open", "finding_ended")
+    kinds = (Mark.GROUNDLESS, Mark.FINDING_ADDED, Mark.TOOK_OVER, "finding_open", "finding_ended")
     said = select(TicketEvent.kind).where(TicketEvent.ticket_id == ticket_id, TicketEvent.kind.in_(map(str, kinds)))
     return session.scalar(said.order_by(TicketEvent.id.desc()).limit(1)) == Mark.GROUNDLESS
 

@@ -15,11 +15,14 @@ from heatwatch.records.schema import TicketClock, TicketRow
 
 STEPS: Mapping[str, str] = {
     "start": "组织抢修",
+    Deed.ASSIGN: "派工",
     Deed.CONTACT: "联系用户",
     Deed.OPINION: "报处理意见",
     Deed.RESULT: "报处理结果",
     Deed.ON_SITE: "到达现场",
+    Deed.CAUSE: "查明原因",
     Deed.FINISH: "处理完毕",
+    Deed.RECEIPT: "填写回执单",
     Deed.FOLLOW_UP: "回访",
     Mark.WARNING: "停热预警",
     Mark.NOTICE: "发布停热公告",

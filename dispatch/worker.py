@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
 from dispatch.evidence import Violations
-from dispatch.notices import Office, announce, drafts_due
+from dispatch.notices import Office, announce, drafts_due, inherit
 from dispatch.notifying import notifications
-from dispatch.ringing import ring
-from dispatch.tickets import Dispatch, dispatch, release, settle
+from dispatch.ringing import ring, rings
+from dispatch.tickets import Dispatch, dispatch, settle
 from dispatch.words import Company
 from heatwatch.domain.instants import iso
 from heatwatch.domain.life import Deed
 from heatwatch.domain.temperature import Standard
-from heatwatch.records.audit import acting
+from heatwatch.records.audit import acting, hold
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
 from heatwatch.records.schema import Cursor, Progress, TicketEvent
@@ -32,6 +32,8 @@ from heatwatch.usecases.tickets import HEATWATCH, events_since, feed_end
 log = logging.getLogger(__name__)
 
 FOLLOWED = "analytics"
+LOOK_EVERY_MS = 5_000
+"""How often deadlines are looked at while nothing else happens."""
 DEEDS = "dispatch-deeds"
 """Cursor in the audit trail, which is the feed of what was done to tickets: numbered in the order of commits."""
 _DEEDS = frozenset(str(deed) for deed in Deed)
@@ -50,6 +52,9 @@ class DispatchWorker:
         The company's time zone (R1: local hours).
     company, hotline
         Who signs a public notice, and the number to call.
+    wall_clock
+        The clock of tickets [ms]: deadlines pass and notices go out by it also while judging stands still. None in a
+        replay, whose clock is the moment that judging has reached.
     bell
         Rung by whoever changes the records; rung by this worker after each pass that did something.
     """
@@ -66,10 +71,12 @@ class DispatchWorker:
         timezone: str,
         company: str = "",
         hotline: str = "",
+        wall_clock: Callable[[], int] | None = None,
     ) -> None:
         self._records, self._store, self._standard, self._bell = records, store, standard, bell
         self._zone = ZoneInfo(timezone)
         self._company = Company(company, hotline, self._zone)
+        self._wall_clock, self._look_at_ms = wall_clock, 0
         self._register = RegisterInForce()
 
     def run(self, stop: threading.Event) -> None:
@@ -89,17 +96,22 @@ class DispatchWorker:
 
     def _pass(self, session: Session, noted: list[TicketEvent]) -> bool:
         last = last_change(session, hold=True)
+        hold(session)
         led = progress(session, FOLLOWED)
         if led is None or led.as_of_ms is None:
             return False
         told_from = self._read_up_to(session, DEEDS)
         deeds = events_since(session, told_from)
-        by = self._dispatch(session, max([led.as_of_ms, *(deed.at_ms for deed in deeds)]))
+        by = self._dispatch(session, max([self._now(led.as_of_ms), *(deed.at_ms for deed in deeds)]))
         acting(session, HEATWATCH, by.at_ms)
-        released, acted_on = self._heed(session, deeds, by)
+        by_hand = [deed for deed in deeds if deed.kind in _DEEDS]
+        closed = {deed.ticket_id for deed in by_hand if deed.kind == Deed.FOLLOW_UP}
         changed = changed_since(session, self._read_up_to(session, self.name))
-        stands = dispatch(session, changed, by, stations=released)
-        due = ring(session, by) | drafts_due(session, self._standard, by.at_ms) | acted_on
+        stands = dispatch(session, changed, by, closed=closed)
+        for one in stands.values():
+            inherit(session, one, by)
+        due = ring(session, by) | drafts_due(session, self._standard, by.at_ms)
+        due |= {deed.ticket_id for deed in by_hand}
         stands |= {ticket_id: settle(session, ticket_id, by) for ticket_id in sorted(due)}
         for one in stands.values():
             announce(session, one, Office(self._company, by))
@@ -107,12 +119,6 @@ class DispatchWorker:
         session.merge(Cursor(name=self.name, change_seq=last))
         advance(session, self.name, led.arrival_seq, led.as_of_ms, led.tick)
         return True
-
-    def _heed(self, session: Session, events: Sequence[TicketEvent], by: Dispatch) -> tuple[set[str], set[int]]:
-        """Follow what people did: return the stations in which rooms lost their ticket, and the tickets touched."""
-        by_hand = [event for event in events if event.kind in _DEEDS]
-        closed = {event.ticket_id for event in by_hand if event.kind == Deed.FOLLOW_UP}
-        return {release(session, ticket_id, by) for ticket_id in sorted(closed)}, {one.ticket_id for one in by_hand}
 
     def _tell(self, session: Session, since: int) -> Sequence[TicketEvent]:
         """Put into the outbox what people have to know of what was noted since, by this pass too; return all of it."""
@@ -135,7 +141,18 @@ class DispatchWorker:
             return True
         if last_change(session) != self._read_up_to(session, self.name):
             return True
-        return feed_end(session) != self._read_up_to(session, DEEDS)
+        return feed_end(session) != self._read_up_to(session, DEEDS) or self._something_is_due(session, led.as_of_ms)
+
+    def _something_is_due(self, session: Session, as_of_ms: int) -> bool:
+        """Tell, now and then, whether a deadline has passed since, or a draft has to go out, by the wall clock."""
+        now_ms = self._now(as_of_ms)
+        if now_ms < max(as_of_ms + 1, self._look_at_ms):
+            return False
+        self._look_at_ms = now_ms + LOOK_EVERY_MS
+        return rings(session, now_ms) or bool(drafts_due(session, self._standard, now_ms))
+
+    def _now(self, as_of_ms: int) -> int:
+        return as_of_ms if self._wall_clock is None else max(as_of_ms, self._wall_clock())
 
     def _read_up_to(self, session: Session, name: str) -> int:
         cursor = session.get(Cursor, name)

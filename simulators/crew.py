@@ -43,6 +43,8 @@ _AFTER_STOP: Sequence[tuple[Deed, float, Mapping[str, str]]] = (
     (Deed.RECEIPT, 60, {"text": "已逐户告知", "contact": "见用户档案"}),
 )
 _FOLLOW_UP_MS = 50 * HOUR_MS
+Planned = tuple[Deed, int, Mapping[str, str]]
+"""A deed, from when on [ms], and what is said with it."""
 _LATE_SHARE = 0.25
 """Share of tickets on which work begins late."""
 
@@ -80,12 +82,12 @@ class Crew:
     def _next(self, session: Session, row: TicketRow, now_ms: int) -> Done | None:
         stands = known(session, row, self.standard)
         legal = stands.deeds(now_ms)
-        for deed, at_ms, detail in self._plan(row, stands.facts.stop_end_ms):
+        for deed, at_ms, detail in self._plan(row, stands.facts.stop_end_ms, groundless=stands.facts.groundless):
             if deed in legal and deed not in stands.now.done and at_ms <= now_ms and not _taken_already(deed, row):
                 return Done(deed, f"{row.station_id}值班员", now_ms, detail)
         return None
 
-    def _plan(self, row: TicketRow, stop_end_ms: int | None) -> list[tuple[Deed, int, Mapping[str, str]]]:
+    def _plan(self, row: TicketRow, stop_end_ms: int | None, *, groundless: bool) -> list[Planned]:
         chance = Random(f"{self.seed}-{row.id}")  # noqa: S311 - a simulation
         late_ms = round(chance.uniform(20, 90)) * MINUTE_MS if chance.random() < _LATE_SHARE else 0
         pace = chance.uniform(0.6, 1.3)
@@ -93,21 +95,19 @@ class Crew:
         plan = _timed(_STOP if stop else _LOW, row.opened_ms + (0 if stop else late_ms), pace)
         if stop and stop_end_ms is not None:
             plan += _timed(_AFTER_STOP, max(stop_end_ms, row.opened_ms), pace)
-        return [*plan, *_ending(row)]
+        return [*plan, *_ending(row, groundless=groundless)]
 
 
-def _timed(
-    plan: Sequence[tuple[Deed, float, Mapping[str, str]]], from_ms: int, pace: float
-) -> list[tuple[Deed, int, Mapping[str, str]]]:
+def _timed(plan: Sequence[tuple[Deed, float, Mapping[str, str]]], from_ms: int, pace: float) -> list[Planned]:
     return [(deed, from_ms + round(pace * after_min * MINUTE_MS), detail) for deed, after_min, detail in plan]
 
 
-def _ending(row: TicketRow) -> list[tuple[Deed, int, Mapping[str, str]]]:
+def _ending(row: TicketRow, *, groundless: bool) -> list[Planned]:
     """Return the follow-up; where the room is still cold by then, the repair goes on (R18)."""
     if row.finished_ms is None:
         return []
     at_ms = row.finished_ms + _FOLLOW_UP_MS
-    if row.recovered_ms is None:
+    if row.recovered_ms is None and not groundless:
         return [(Deed.REOPEN, at_ms, {"text": "回访时室温仍不达标，继续处理"})]
     return [(Deed.FOLLOW_UP, at_ms, {"text": "用户反映室温正常，满意"})]
 

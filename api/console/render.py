@@ -6,11 +6,13 @@ from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from api.access import asked_for
 from api.console.assets import assets
 from api.console.backing import Console, console_of
 from api.console.texts import LANGUAGES, TAGS, Language, for_scripts, language_named
@@ -70,7 +72,13 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals["static"] = assets().address
+    made.filters["segment"] = segment
     return made
+
+
+def segment(name: str) -> str:
+    """Return a name as one piece of an address, whatever it has in it; Jinja's `urlencode` leaves slashes."""
+    return quote(name, safe="")
 
 
 def _known(request: Request, console: Console, words: Words) -> dict[str, Any]:
@@ -85,7 +93,7 @@ def _known(request: Request, console: Console, words: Words) -> dict[str, Any]:
         "replayed": console.replayed,
         "now_ms": _now_ms(console),
         "path": request.url.path,
-        "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+        "here": asked_for(request),
         "navigation": NAVIGATION,
         "lang": language,
         "html_lang": TAGS[language],

@@ -132,28 +132,13 @@ class Teller:
 Tell = Annotated[Teller, Depends()]
 
 
-@router.get("/rooms/{point_id}")
-def room_page(
-    request: Request, console: Backed, tell: Tell, query: Annotated[WindowQuery, Query()], point_id: str
-) -> Response:
-    """Show a room."""
-    story = tell(point_id)
-    charts.prepare()
-    ready = _parts(words_of(request, console), story)
-    parts = Markup(ready.content.decode())  # noqa: S704 - our own template made it, everything escaped
-    rolling = query.start is None and query.end is None
-    return page(
-        request, "room.html", story=story, parts=parts, tag=ready.tag, days=DAYS, chosen=query.days if rolling else None
-    )
-
-
-@router.get("/rooms/{point_id}/parts.html")
+@router.get("/rooms/{point_id:path}/parts.html")
 def room_parts(request: Request, console: Backed, tell: Tell, point_id: str) -> Response:
     """Return the parts of a room's page that follow the records."""
     return _parts(words_of(request, console), tell(point_id)).send(request, {})
 
 
-@router.get("/rooms/{point_id}/chart.json")
+@router.get("/rooms/{point_id:path}/chart.json")
 def room_chart(request: Request, console: Backed, tell: Tell, point_id: str) -> Response:
     """Return a room's chart in Vega-Lite: whose it is, what draws it, and offsets of local time and rules by moment."""
     words, story = words_of(request, console), tell(point_id)
@@ -169,11 +154,26 @@ def room_chart(request: Request, console: Backed, tell: Tell, point_id: str) -> 
     return Ready.of(text.encode(), "application/json").send(request, {})
 
 
-@router.get("/rooms/{point_id}/chart.svg")
+@router.get("/rooms/{point_id:path}/chart.svg")
 def room_print(request: Request, console: Backed, tell: Tell, point_id: str) -> Response:
     """Return a room's chart as a picture, for print."""
     drawn = charts.svg(charts.room_spec(tell(point_id), words_of(request, console), printed=True))
     return Response(drawn, media_type="image/svg+xml", headers={"Content-Disposition": "inline"})
+
+
+@router.get("/rooms/{point_id:path}")
+def room_page(
+    request: Request, console: Backed, tell: Tell, query: Annotated[WindowQuery, Query()], point_id: str
+) -> Response:
+    """Show a room."""
+    story = tell(point_id)
+    charts.prepare()
+    ready = _parts(words_of(request, console), story)
+    parts = Markup(ready.content.decode())  # noqa: S704 - our own template made it, everything escaped
+    rolling = query.start is None and query.end is None
+    return page(
+        request, "room.html", story=story, parts=parts, tag=ready.tag, days=DAYS, chosen=query.days if rolling else None
+    )
 
 
 @router.get("/static/vega-{digest}.js")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from api.access import Signed
 from api.console.backing import Backed, Console
 from api.console.render import page
-from api.deeds import DeedBody, Number, ReportBody, acted, reported
+from api.deeds import EARLIEST, LATEST, DeedBody, Line, Number, ReportBody, Words, acted, reported
 from api.routes import Backed as Interface
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.life import DOERS, NEEDS, Deed
@@ -72,10 +72,10 @@ class DeedForm(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     deed: Deed
-    text: str = Field(default="", max_length=2000)
-    person: str = Field(default="", max_length=200)
-    contact: str = Field(default="", max_length=200)
-    step: str = Field(default="", max_length=200)
+    text: Words = ""
+    person: Line = ""
+    contact: Line = ""
+    step: Line = ""
     agreed_at: str = Field(default="", max_length=40)
     expected_end: str = Field(default="", max_length=40)
     last_event: int | None = None
@@ -86,25 +86,23 @@ class DeedForm(BaseModel):
         Raises
         ------
         HTTPException
-            A conflict, where a moment is none.
+            A conflict, where a moment is none, or so far off that it cannot be meant.
         """
         said = self.model_dump(exclude={"agreed_at", "expected_end"})
         moments = {name: _moment(getattr(self, name), console) for name in ("agreed_at", "expected_end")}
-        try:
-            return DeedBody(**said, **moments)
-        except ValidationError as error:
-            wrong = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())
-            raise HTTPException(HTTPStatus.CONFLICT, wrong) from error
+        return DeedBody(**said, **moments)
 
 
 def _moment(text: str, console: Console) -> str | None:
     if not text:
         return None
     try:
-        local = datetime.fromisoformat(text).replace(tzinfo=console.zone)
+        local = datetime.fromisoformat(text)
     except ValueError as error:
         raise HTTPException(HTTPStatus.CONFLICT, f"{text!r} is no moment") from error
-    return local.isoformat()
+    if local.tzinfo is not None or not EARLIEST.year <= local.year < LATEST.year:
+        raise HTTPException(HTTPStatus.CONFLICT, f"{text!r} is no local time between 1990 and 2200")
+    return local.replace(tzinfo=console.zone).astimezone(UTC).isoformat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +127,7 @@ class Sheet:
     more: Sequence[Step]
     now_ms: int
     rooms: Mapping[str, str]
+    may_call: bool
 
     @property
     def last_event(self) -> int:
@@ -172,7 +171,7 @@ def report(
 @router.get("/tickets/{ticket_id}")
 def ticket_page(request: Request, console: Backed, person: Signed, ticket_id: Number) -> Response:
     """Show a ticket."""
-    return page(request, "ticket.html", sheet=_sheet(console, person, ticket_id), wrong="")
+    return page(request, "ticket.html", sheet=_sheet(console, person, ticket_id), wrong="", given=None)
 
 
 @router.get("/live/tickets/{ticket_id}")
@@ -197,7 +196,7 @@ def do(
         if error.status_code != HTTPStatus.CONFLICT:
             raise
         sheet = _sheet(console, person, ticket_id)
-        return page(request, "ticket.html", status=error.status_code, sheet=sheet, wrong=error.detail)
+        return page(request, "ticket.html", status=error.status_code, sheet=sheet, wrong=error.detail, given=form)
     return RedirectResponse(f"/tickets/{ticket_id}", HTTPStatus.SEE_OTHER)
 
 
@@ -234,9 +233,11 @@ def _sheet(console: Console, person: Person, ticket_id: int) -> Sheet:
         findings = [row for row in told.findings if person.may_see(row.station_id)]
         rows = notices(session, ticket_id=ticket_id)
         rooms = _rooms_of(session, findings)
-    later = [step for step in steps if step.deed in _LATER]
-    nearer = [step for step in steps if step.deed not in _LATER]
-    return Sheet(told.ticket, told.clocks, told.events, findings, rows, nearer, later, now_ms, rooms)
+    besides = _LATER | ({Deed.TAKE} if told.ticket.responsible else set())
+    later = [step for step in steps if step.deed in besides]
+    nearer = [step for step in steps if step.deed not in besides]
+    may_call = person.role in DOERS[Deed.CONTACT]
+    return Sheet(told.ticket, told.clocks, told.events, findings, rows, nearer, later, now_ms, rooms, may_call)
 
 
 def _step(deed: Deed) -> Step:

@@ -189,43 +189,52 @@ class _Board:
     def __init__(self, tickets: Iterable[Ticket], group_after_ms: int) -> None:
         self.actions: list[Action] = []
         self.group_after_ms = group_after_ms
-        self._tickets = {ticket.id: ticket for ticket in sorted(tickets, key=lambda one: one.id)}
+        self._low: defaultdict[str, dict[int, Ticket]] = defaultdict(dict)
+        self._stops: dict[int, Ticket] = {}
+        for ticket in sorted(tickets, key=lambda one: one.id):
+            self._shelf(ticket)[ticket.id] = ticket
         self._opened = 0
 
+    def _shelf(self, ticket: Ticket) -> dict[int, Ticket]:
+        """Return where a ticket is kept: rooms' and groups' by building, so that a building costs its own tickets."""
+        return self._low[ticket.building_id] if ticket.kind is TicketKind.LOW_TEMPERATURE else self._stops
+
     def buildings(self) -> set[str]:
-        return {one.building_id for one in self._tickets.values() if one.building_id}
+        low = {building for building, here in self._low.items() if here}
+        return (low | {one.building_id for one in self._stops.values()}) - {""}
 
     def low(self, building_id: str, *scopes: Scope) -> list[Ticket]:
-        low = [one for one in self._tickets.values() if one.kind is TicketKind.LOW_TEMPERATURE]
-        return [one for one in low if one.building_id == building_id and one.scope in scopes]
+        return [one for one in self._low.get(building_id, {}).values() if one.scope in scopes]
 
     def at_work(self, building_id: str, *scopes: Scope) -> list[Ticket]:
         """Return low-temperature tickets that may still merge."""
         return [one for one in self.low(building_id, *scopes) if one.goes_on]
 
     def emergencies(self, *scopes: Scope) -> list[Ticket]:
-        return [one for one in self._tickets.values() if one.kind is TicketKind.HEAT_OUTAGE and one.scope in scopes]
+        return [one for one in self._stops.values() if one.scope in scopes]
 
     def open(self, kind: TicketKind, scope: Scope, cause: Spell | Outage, room: str | None = None) -> Ticket:
         """Open a ticket under the next number below zero; what it rests on joins it."""
         self._opened += 1
         made = Ticket(-self._opened, kind, scope, cause.station_id, cause.building_id, cause.start_ms, room)
-        self._tickets[made.id] = made
+        self._shelf(made)[made.id] = made
         self.actions.append(Open(made))
         return made
 
     def join(self, ticket: Ticket, one: Spell | Outage) -> None:
-        held = self._tickets[ticket.id]
+        shelf = self._shelf(ticket)
+        held = shelf[ticket.id]
         if isinstance(one, Spell):
-            self._tickets[ticket.id] = replace(held, spells=(*held.spells, one))
+            shelf[ticket.id] = replace(held, spells=(*held.spells, one))
         else:
-            self._tickets[ticket.id] = replace(held, outages=(*held.outages, one))
+            shelf[ticket.id] = replace(held, outages=(*held.outages, one))
         self.actions.append(Join(ticket.id, one.finding_id))
 
     def merge(self, gone: Ticket, into: Ticket) -> None:
-        gone, held = self._tickets.pop(gone.id), self._tickets[into.id]
+        gone, shelf = self._shelf(gone).pop(gone.id), self._shelf(into)
+        held = shelf[into.id]
         spells, outages = held.spells + gone.spells, held.outages + gone.outages
-        self._tickets[into.id] = replace(held, spells=spells, outages=outages)
+        shelf[into.id] = replace(held, spells=spells, outages=outages)
         self.actions.append(Merge(gone.id, into.id))
 
 

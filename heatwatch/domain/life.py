@@ -106,6 +106,7 @@ class Mark(StrEnum):
     CAUSE_EARLIER = "cause_earlier"
     WARNING = "warning"
     NOTICE = "notice"
+    ANNOUNCED = "announced"
     OVERDUE = "overdue"
     RECOVERED = "recovered"
     RELAPSED = "relapsed"
@@ -116,7 +117,10 @@ class Mark(StrEnum):
 
 START = "start"
 """The step that is done by taking the ticket (R11)."""
-_DOES: Mapping[str, str] = {Deed.TAKE: START}
+_NO_STEPS = frozenset({Deed.TAKE, Deed.FROM_ABOVE, Deed.LEAK, Deed.REOPEN, Deed.EXPLAIN, Deed.COMMENT, Deed.WITHDRAW})
+_DOES: Mapping[str, str] = {Deed.TAKE: START, Mark.ANNOUNCED: Mark.NOTICE}
+STEPS = (START, *(str(deed) for deed in Deed if deed not in _NO_STEPS), str(Mark.WARNING), str(Mark.NOTICE))
+"""What a rule may set a deadline for."""
 _UNDONE_BY_REOPENING = frozenset({Deed.CAUSE, Deed.FINISH, Deed.RECEIPT, Deed.FOLLOW_UP})
 _FOLLOW_STOP = frozenset({Mark.WARNING, Mark.NOTICE})
 """Steps that fall away when the heat is back in time (R12)."""
@@ -259,8 +263,8 @@ _FINISHED = frozenset({TicketState.FINISHED})
 _LAWS: Mapping[Deed, _Law] = {
     Deed.TAKE: _Law(GOING_ON),
     Deed.ASSIGN: _Law(_TAKEN),
-    Deed.CONTACT: _Law(_TAKEN),
-    Deed.OPINION: _Law(_TAKEN),
+    Deed.CONTACT: _Law(_TAKEN | _FINISHED),
+    Deed.OPINION: _Law(_TAKEN | _FINISHED),
     Deed.FROM_ABOVE: _Law(GOING_ON, once=True),
     Deed.RESULT: _Law(_TAKEN | _FINISHED, after=(Deed.FROM_ABOVE,)),
     Deed.LEAK: _Law(GOING_ON, once=True),
@@ -288,7 +292,7 @@ def check(deed: Deed, facts: Facts, now: Standing, due: Sequence[Clock], at_ms: 
     at_ms
         The moment [ms].
     step
-        Which deadline an explanation speaks of.
+        Which deadline it speaks of; empty for none, which an explanation may not.
 
     Raises
     ------
@@ -303,6 +307,8 @@ def check(deed: Deed, facts: Facts, now: Standing, due: Sequence[Clock], at_ms: 
         raise BadInput(f"{deed} is not possible before {' and '.join(missing)}", where=deed)
     if law.once and deed in now.done:
         raise BadInput(f"{deed} has been done already", where=deed)
+    if step:
+        _of_a_clock(facts, due, at_ms, step)
     if deed in _BESIDES:
         _BESIDES[deed](facts, due, at_ms, step)
 

@@ -11,6 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from heatwatch.domain.instants import HOUR_MS
+
+TOLD_AGAIN_MS = HOUR_MS
+"""How far an end has to move before it is told again [ms]."""
+
 
 class NoticeKind(StrEnum):
     """What a notice says."""
@@ -69,6 +74,7 @@ class Notice:
     state: NoticeState
     start_ms: int
     buildings: tuple[str, ...]
+    end_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,7 @@ class Draft:
     """Draft a notice of the stop as it is; `publish` it at once where it says so, in the place of `replaces`."""
 
     kind: NoticeKind
+    buildings: tuple[str, ...]
     publish: bool = False
     replaces: int | None = None
 
@@ -115,27 +122,67 @@ def steps(stop: Stop, notices: Sequence[Notice], at_ms: int) -> list[Step]:
         Every notice of its ticket, the oldest first.
     """
     drafts = [one for one in notices if one.state is NoticeState.DRAFT]
-    shown = next((one for one in reversed(notices) if one.state is NoticeState.PUBLISHED), None)
+    shown = _shown(notices)
     said = shown is not None and shown.kind is NoticeKind.STOP
     if stop.withdrawn or stop.end_ms is not None:
-        dropped: list[Step] = [Drop(one.id) for one in drafts]
-        ending = NoticeKind.CORRECTION if stop.withdrawn else NoticeKind.RESTORATION
-        return [*dropped, Draft(ending, publish=True, replaces=shown.id)] if shown is not None and said else dropped
+        return [*(Drop(one.id) for one in drafts), *_end(stop, notices, shown)]
     if shown is not None and said:
-        return [] if set(stop.buildings) <= set(shown.buildings) else [_again(shown.id)]
+        return [] if set(stop.buildings) <= announced(notices) else [_stop(stop, publish=True, replaces=shown.id)]
     return _announce(stop, drafts, None if shown is None else shown.id, at_ms)
+
+
+def announced(notices: Sequence[Notice]) -> set[str]:
+    """Return the buildings whose stop is announced as going on: by one notice, or by several of which none is over."""
+    shown = [one for one in notices if one.state is NoticeState.PUBLISHED and one.kind is NoticeKind.STOP]
+    return {building for one in shown for building in one.buildings}
+
+
+def _shown(notices: Sequence[Notice]) -> Notice | None:
+    """Return the notice that tells how things stand: the last of a stop that nothing has ended, else the last."""
+    published = [one for one in notices if one.state is NoticeState.PUBLISHED]
+    stops = [one for one in published if one.kind is NoticeKind.STOP]
+    return next(reversed(stops or published), None)
+
+
+def _end(stop: Stop, notices: Sequence[Notice], shown: Notice | None) -> list[Step]:
+    """Tell the end of what was announced, or that it was none, to all who were told of it; and again if it differs."""
+    if shown is None:
+        return []
+    kind = NoticeKind.CORRECTION if stop.withdrawn else NoticeKind.RESTORATION
+    if shown.kind is kind and (stop.withdrawn or _about(shown.end_ms, stop.end_ms)):
+        return []
+    if shown.kind is NoticeKind.CORRECTION:
+        return []
+    buildings = set(shown.buildings) | (_told(notices) if shown.kind is NoticeKind.STOP else set())
+    if not stop.withdrawn and shown.kind is NoticeKind.STOP:
+        buildings |= set(stop.buildings)
+    return [Draft(kind, tuple(sorted(buildings)), publish=True, replaces=shown.id)]
+
+
+def _about(said_ms: int | None, end_ms: int | None) -> bool:
+    """Tell whether an end is still the one that was told; late readings move it a little, and nobody asks for that."""
+    return said_ms is not None and end_ms is not None and abs(said_ms - end_ms) < TOLD_AGAIN_MS
+
+
+def _told(notices: Sequence[Notice]) -> set[str]:
+    """Return every building that was told of the stop since the last that ended."""
+    told: set[str] = set()
+    for one in notices:
+        if one.state in (NoticeState.PUBLISHED, NoticeState.SUPERSEDED):
+            told = told | set(one.buildings) if one.kind is NoticeKind.STOP else told - set(one.buildings)
+    return told
 
 
 def _announce(stop: Stop, drafts: Sequence[Notice], shown_id: int | None, at_ms: int) -> list[Step]:
     """See to the notice of a stop that goes on and was not announced yet."""
     due = stop.known or at_ms >= stop.publish_from_ms
     if not drafts:
-        return [Draft(NoticeKind.STOP, publish=due, replaces=shown_id)]
+        return [_stop(stop, publish=due, replaces=shown_id)]
     draft = drafts[-1]
     stale = (draft.start_ms, draft.buildings) != (stop.start_ms, stop.buildings)
     first: list[Step] = [Redraft(draft.id)] if stale else []
     return [*first, Publish(draft.id)] if due else first
 
 
-def _again(shown_id: int) -> Draft:
-    return Draft(NoticeKind.STOP, publish=True, replaces=shown_id)
+def _stop(stop: Stop, *, publish: bool, replaces: int | None) -> Draft:
+    return Draft(NoticeKind.STOP, stop.buildings, publish, replaces)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from importlib import resources
 from pathlib import Path
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from heatwatch.domain.life import STEPS
 from heatwatch.domain.temperature import (
     MINUTES_PER_DAY,
     ClassRules,
@@ -23,6 +24,7 @@ from heatwatch.domain.temperature import (
     Standard,
     Version,
 )
+from heatwatch.domain.tickets import TicketKind
 from heatwatch.errors import BadInput
 from heatwatch.files.tables import FIRST_YEAR, LAST_YEAR
 
@@ -144,8 +146,15 @@ class _Season(_Strict):
     last_day: date
 
 
+def _known_step(step: str) -> str:
+    if step not in STEPS:
+        msg = f"no such step: {step}; there are {', '.join(STEPS)}"
+        raise ValueError(msg)
+    return step
+
+
 class _Clock(_Strict):
-    step: str
+    step: Annotated[str, AfterValidator(_known_step)]
     within_min: int = Field(ge=0)
     rule: str
     source: str = ""
@@ -160,7 +169,7 @@ class _Version(_Strict):
     classes: dict[RoomClass, _Class]
     contracts: dict[str, list[_Hours]] = {}
     seasons: list[_Season] = []
-    clocks: dict[str, list[_Clock]] = {}
+    clocks: dict[TicketKind, list[_Clock]] = {}
 
 
 def _positive(judging: dict[str, float]) -> dict[str, float]:
@@ -212,6 +221,8 @@ def _version(raw: _Version, where: str) -> Version:
             raise BadInput(f"seasons: {season.first_day} to {season.last_day} is out of all time", where=where)
         if season.last_day < season.first_day:
             raise BadInput(f"seasons: {season.last_day} is before {season.first_day}", where=where)
+    for kind, clocks in raw.clocks.items():
+        _distinct(kind, clocks, where)
     return Version(
         valid_from=raw.valid_from,
         classes={name: _class(rules) for name, rules in raw.classes.items()},
@@ -221,6 +232,17 @@ def _version(raw: _Version, where: str) -> Version:
             kind: tuple(ClockRule(**clock.model_dump()) for clock in clocks) for kind, clocks in raw.clocks.items()
         },
     )
+
+
+def _distinct(kind: str, clocks: Sequence[_Clock], where: str) -> None:
+    """Refuse two deadlines that would hold for one step of one ticket at once."""
+    for place, one in enumerate(clocks):
+        if any(one.step == other.step and _at_once(one, other) for other in clocks[:place]):
+            raise BadInput(f"clocks.{kind}: {one.step} has two deadlines at once", where=where, mend="leave one")
+
+
+def _at_once(one: _Clock, other: _Clock) -> bool:
+    return None in (one.leak, other.leak) or one.leak == other.leak
 
 
 def _class(raw: _Class) -> ClassRules:

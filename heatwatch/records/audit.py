@@ -181,6 +181,17 @@ def acting(session: Session, who: str, at_ms: int) -> None:
     desk.actor = actor
 
 
+def hold(session: Session) -> int:
+    """Hold the end of the trail until the transaction ends, and return its number: nobody else adds to it meanwhile.
+
+    Whoever decides on what audited rows say holds it before reading them, and before locking any: else a decision
+    could rest on what was changed in between, and two could wait for each other.
+    """
+    desk = _desk(session)
+    desk.chain = desk.chain or _Chain(session.connection())
+    return desk.chain.seq
+
+
 def install(writing: sessionmaker[Session]) -> None:
     """Let every session of `writing` keep the trail."""
     event.listen(writing, "before_flush", _before_flush)
@@ -232,7 +243,12 @@ class _Chain:
         head = connection.execute(query).one_or_none()
         if head is None:
             raise Damaged("has lost its head, nothing can be added", where="audit trail")
-        self._seq, self._sha256 = head
+        self._seq: int = head.seq
+        self._sha256: str = head.sha256
+
+    @property
+    def seq(self) -> int:
+        return self._seq
 
     def extend(self, actor: _Actor, changes: Iterable[Change]) -> None:
         entries = [self._entry(actor, change) for change in changes]

@@ -11,7 +11,7 @@ from heatwatch.domain.life import Mark
 from heatwatch.domain.notices import NoticeKind, NoticeState
 from heatwatch.domain.temperature import Standard
 from heatwatch.errors import BadInput
-from heatwatch.records.audit import acting
+from heatwatch.records.audit import acting, hold
 from heatwatch.records.schema import NoticeRow, TicketRow
 from heatwatch.usecases.tickets import note, refresh
 
@@ -104,15 +104,17 @@ def publish_by_hand(session: Session, notice_id: int, who: str, at_ms: int, stan
 
 
 def publish(session: Session, row: NoticeRow, who: str, at_ms: int) -> None:
-    """Publish a notice, in the place of the one that it replaces, and note it on its ticket."""
+    """Publish a notice, in the place of all that is published of its stop, and note it on its ticket."""
+    shown = select(NoticeRow).where(NoticeRow.ticket_id == row.ticket_id, NoticeRow.state == NoticeState.PUBLISHED)
+    for before in session.scalars(shown).all():
+        before.state = str(NoticeState.SUPERSEDED)
     row.state, row.published_ms, row.published_by = str(NoticeState.PUBLISHED), at_ms, who
-    if row.replaces is not None:
-        session.get_one(NoticeRow, row.replaces).state = str(NoticeState.SUPERSEDED)
     session.flush()
     note(session, row.ticket_id, at_ms, _MARKS[NoticeKind(row.kind)], {"notice_id": row.id}, who)
 
 
 def _draft(session: Session, notice_id: int, who: str, at_ms: int) -> NoticeRow | None:
+    hold(session)
     row = session.get(NoticeRow, notice_id, with_for_update=True, populate_existing=True)
     if row is not None and row.state != NoticeState.DRAFT:
         raise BadInput(f"the notice is {row.state}, no draft", where=f"notice {notice_id}")

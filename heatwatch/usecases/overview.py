@@ -412,13 +412,19 @@ class _Held:
     layout: Layout
 
 
-def natural(name: str) -> list[tuple[int, int | str]]:
+def natural(name: str) -> list[tuple[int, int, str]]:
     """Return a key that sorts names as people do: numbers in them by their size.
 
     >>> sorted(["b10", "b9", "a"], key=natural)
     ['a', 'b9', 'b10']
     """
-    return [(0, int(piece)) if piece.isdecimal() else (1, piece) for piece in re.split(r"(\d+)", name) if piece]
+    return [_piece(piece) for piece in re.split(r"(\d+)", name) if piece]
+
+
+def _piece(text: str) -> tuple[int, int, str]:
+    """Return a key for digits, which may be more than Python makes a number of, or for what is between them."""
+    digits = text.lstrip("0")
+    return (0, len(digits), digits) if text.isdecimal() else (1, 0, text)
 
 
 def lay_out(rows: Collection[PointRow], standard: Standard, as_of_ms: int, version: str) -> Layout:
@@ -459,7 +465,7 @@ def lay_out(rows: Collection[PointRow], standard: Standard, as_of_ms: int, versi
 
 def _order(row: PointRow) -> tuple[Any, ...]:
     names = (row.station_id, row.building_id, row.floor or "", row.riser or "", row.room, row.point_id)
-    return tuple(natural(name) for name in names)
+    return tuple((natural(name), name) for name in names)  # "b1" and "b01" are two, and each has its own stretch
 
 
 def _schedule(row: PointRow) -> Schedule:

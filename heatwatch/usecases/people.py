@@ -36,6 +36,8 @@ FAILURES_MAX = 10
 FAILURES_WITHIN_MS = 15 * 60 * 1000
 NAMES_REMEMBERED = 10_000
 _CHECKED_AT_ONCE = 4
+_WAIT_AT_ONCE = 8
+"""How many may wait for that: each holds a thread that others need to be answered at all."""
 _CHECK_WAIT_S = 1.0
 _SECRET_BYTES = 32
 _HASHER = PasswordHasher()
@@ -132,6 +134,7 @@ class Door:
         self._failures: dict[str, deque[int]] = {}
         self._lock = threading.Lock()
         self._checking = threading.BoundedSemaphore(_CHECKED_AT_ONCE)
+        self._inside = threading.BoundedSemaphore(_CHECKED_AT_ONCE + _WAIT_AT_ONCE)
 
     def refuses(self, name: str, now_ms: int) -> bool:
         """Tell whether a name has failed too often."""
@@ -155,19 +158,25 @@ class Door:
 
     @contextmanager
     def checking(self) -> Iterator[None]:
-        """Let only some passwords be checked at once: each takes much memory on purpose.
+        """Let only some passwords be checked at once, and only some wait for it: each takes much memory on purpose.
 
         Raises
         ------
         Unavailable
             If too many are being checked.
         """
-        if not self._checking.acquire(timeout=_CHECK_WAIT_S):
-            raise Unavailable("sign-in", "too many sign in at once")
-        try:
+        with _held(self._inside, 0), _held(self._checking, _CHECK_WAIT_S):
             yield
-        finally:
-            self._checking.release()
+
+
+@contextmanager
+def _held(places: threading.BoundedSemaphore, wait_s: float) -> Iterator[None]:
+    if not places.acquire(timeout=wait_s):
+        raise Unavailable("sign-in", "too many sign in at once")
+    try:
+        yield
+    finally:
+        places.release()
 
 
 def sign_in(records: Records, door: Door, name: str, password: str, *, now_ms: int, hours: float) -> str | None:

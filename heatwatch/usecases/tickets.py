@@ -30,7 +30,7 @@ from heatwatch.domain.tickets import (
     TicketState,
 )
 from heatwatch.errors import BadInput
-from heatwatch.records.audit import acting
+from heatwatch.records.audit import acting, hold
 from heatwatch.records.schema import (
     AuditEntry,
     AuditHead,
@@ -44,6 +44,8 @@ from heatwatch.usecases.register import in_service
 
 HEATWATCH = "heatwatch"
 """Who did what nobody did by hand."""
+_SLICE = 5000
+"""How many rows one statement names: databases have a bound."""
 _PRESSING = (TicketClock.due_ms, TicketClock.step)
 
 
@@ -67,10 +69,14 @@ def log_of(session: Session, ticket_id: int) -> list[Event]:
 
 def events_since(session: Session, audit_seq: int) -> Sequence[TicketEvent]:
     """Return the lines added to any ticket's log after an entry of the audit trail, in the order of their commits."""
-    made = (AuditEntry.seq > audit_seq, AuditEntry.subject == TicketEvent.__tablename__, AuditEntry.action == "created")
-    numbers = session.scalars(select(AuditEntry.subject_id).where(*made).order_by(AuditEntry.seq)).all()
-    lines = select(TicketEvent).where(TicketEvent.id.in_([int(number) for number in numbers]))
-    return session.scalars(lines.order_by(TicketEvent.id)).all() if numbers else ()
+    new = select(AuditEntry.subject, AuditEntry.action, AuditEntry.subject_id).where(AuditEntry.seq > audit_seq)
+    added = (TicketEvent.__tablename__, "created")  # asked for in SQL, SQLite would go through all that ever were
+    numbers = [int(key) for subject, action, key in session.execute(new) if (subject, action) == added]
+    lines: list[TicketEvent] = []
+    for first in range(0, len(numbers), _SLICE):
+        some = TicketEvent.id.in_(numbers[first : first + _SLICE])
+        lines += session.scalars(select(TicketEvent).where(some))
+    return sorted(lines, key=lambda line: line.id)
 
 
 def feed_end(session: Session) -> int:
@@ -122,8 +128,8 @@ def _stop_end(ticket: TicketRow, stops: Sequence[FindingRow]) -> int | None:
 
 
 def _over(true: Sequence[FindingRow]) -> int | None:
-    cold = [row for row in true if row.kind == FindingKind.COLD_SPELL]
-    if not true or any(row.detail.get("end_reason") != EndReason.RECOVERED for row in cold):
+    last = {row.subject_id: row for row in true if row.kind == FindingKind.COLD_SPELL}
+    if not true or any(row.detail.get("end_reason") != EndReason.RECOVERED for row in last.values()):
         return None
     return _latest_end(true)
 
@@ -173,11 +179,12 @@ def _keep_clocks(session: Session, ticket_id: int, due: Sequence[Clock]) -> None
     kept = {row.step: row for row in session.scalars(select(TicketClock).where(TicketClock.ticket_id == ticket_id))}
     for clock in due:
         row = kept.pop(clock.step, None)
+        another = row is not None and row.due_ms < clock.due_ms  # a leak's, or after a reopening
         if row is None:
             row = TicketClock(ticket_id=ticket_id, step=clock.step, told=False)
             session.add(row)
         over, was_over = clock.off or clock.done_ms is not None, row.off or row.done_ms is not None
-        row.told = over or (bool(row.told) and not was_over)
+        row.told = over or (bool(row.told) and not was_over and not another)
         row.rule, row.source, row.due_ms = clock.rule, clock.source, clock.due_ms
         row.not_before_ms, row.done_ms, row.off = clock.not_before_ms, clock.done_ms, clock.off
     for row in kept.values():
@@ -215,6 +222,7 @@ def act(session: Session, ticket_id: int, done: Done, standard: Standard) -> Kno
     BadInput
         If it is not legal now, or somebody else has done something in between; nothing is written then.
     """
+    hold(session)
     row = session.get(TicketRow, ticket_id, with_for_update=True, populate_existing=True)
     if row is None:
         return None
@@ -322,7 +330,10 @@ def tickets(
 def worklist(
     session: Session, *, limit: int | None = None, offset: int = 0, **whose: Unpack[Whose]
 ) -> Sequence[tuple[TicketRow, TicketClock | None]]:
-    """Return tickets, each with the deadline that falls due next: the most pressing first, then the latest opened."""
+    """Return tickets, each with the deadline that falls due next: the most pressing first, then the latest opened.
+
+    What a ticket that is done has missed presses nobody any more.
+    """
     running = select(
         TicketClock, func.row_number().over(partition_by=TicketClock.ticket_id, order_by=_PRESSING).label("n")
     )
@@ -330,7 +341,7 @@ def worklist(
     first = aliased(TicketClock, undone)
     query = (
         select(TicketRow, first)
-        .outerjoin(first, and_(first.ticket_id == TicketRow.id, undone.c.n == 1))
+        .outerjoin(first, and_(first.ticket_id == TicketRow.id, undone.c.n == 1, _at_work()))
         .where(*_wanted(whose))
         .order_by(first.due_ms.is_(None), first.due_ms, TicketRow.opened_ms.desc(), TicketRow.id.desc())
     )
@@ -373,8 +384,11 @@ def _wanted(whose: Whose) -> list[ColumnElement[bool]]:
     wanted = [column == whose.get(name) for name, column in columns.items() if whose.get(name) is not None]
     at_work, stations = whose.get("at_work"), whose.get("stations")
     if at_work is not None:
-        working = TicketRow.state.in_([str(state) for state in AT_WORK])
-        wanted.append(working if at_work else ~working)
+        wanted.append(_at_work() if at_work else ~_at_work())
     if stations is not None:
         wanted.append(TicketRow.station_id.in_(sorted(stations)))
     return wanted
+
+
+def _at_work() -> ColumnElement[bool]:
+    return TicketRow.state.in_([str(state) for state in AT_WORK])

@@ -227,6 +227,154 @@ class TestPages:
         assert house.ask("/live/now", headers=who).json()["now"] is None
 
 
+class TestOddRequests:
+    """What makes no sense is refused, and no fault of ours."""
+
+    @pytest.mark.parametrize(
+        "path", ["/?station=a%00", "/tickets?station=%00b", "/rooms/%00", "/api/v1/findings?subject=%00"]
+    )
+    def test_names_that_no_database_can_look_for(self, house: House, path: str) -> None:
+        assert house.ask(path, headers=house.token()).status_code == 400
+        assert house.ask(path, headers=PAGE).status_code == 400
+
+    @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
+    def test_bodies_of_which_nobody_can_mean_the_length(self, house: House, kind: str) -> None:
+        told = house.ask("/tickets/1", "POST", content=b"x" * 200_000, headers={**house.token(), "Content-Type": kind})
+        assert told.status_code == 413
+        said = {"deed": "comment", "text": "暖" * 2000, "person": "王" * 200, "contact": "王" * 200}
+        assert house.ask("/tickets/1", "POST", data=said, headers=house.token(Role.DISPATCH)).status_code == 303
+
+    @pytest.mark.parametrize("number", ["0", "-1", str(2**63), "9" * 40, "nan"])
+    def test_numbers_that_nothing_can_have(self, house: House, number: str) -> None:
+        who = house.token()
+        for path in ("/tickets", "/live/tickets", "/notices", "/live/notices"):
+            assert house.ask(f"{path}/{number}", headers=who).status_code == 422, path
+        for path in (f"/tickets/{number}", f"/notices/{number}", f"/notices/{number}/publish"):
+            said = {"deed": "comment", "text": "x"} if "tickets" in path else {"title": "x", "text": "x"}
+            assert house.ask(path, "POST", data=said, headers=who).status_code == 422, path
+
+    @pytest.mark.parametrize(
+        ("said", "status"),
+        [
+            ({"text": "a\0b"}, 422),
+            ({"text": "x", "person": "a\0b"}, 422),
+            ({"text": "x", "agreed_at": "0025-11-25T10:00"}, 409),
+            ({"text": "x", "agreed_at": "9999-12-31T23:59"}, 409),
+            ({"text": "x", "agreed_at": "2025-11-25T02:40:00Z"}, 409),
+            ({"text": "x", "agreed_at": "soon"}, 409),
+            ({"text": "x", "agreed_at": "2025-11-25T10:40"}, 303),
+        ],
+    )
+    def test_forms_of_deeds(self, house: House, said: Mapping[str, str], status: int) -> None:
+        told = house.ask("/tickets/1", "POST", data={"deed": "comment", **said}, headers=house.token())
+        assert told.status_code == status
+
+
+class TestContacts:
+    """How a user can be reached stands where the work is done (R16), and not on a screen for all to see."""
+
+    def test_are_for_those_who_may_call(self, house: House) -> None:
+        who, viewer = house.token(Role.DISPATCH), house.token(Role.VIEWER)
+        said = {"kind": "repair", "station_id": "s-one", "building_id": "b-one", "subject": "x", "contact": "<138>"}
+        made = house.ask("/tickets/new", "POST", data=said, headers=who).headers["location"]
+        for path in (made, f"/live{made}"):
+            assert "&lt;138&gt;" in house.ask(path, headers=who).text
+            assert "138" not in house.ask(path, headers=viewer).text
+
+
+class TestDone:
+    """What is done presses nobody any more."""
+
+    def test_a_closed_ticket_has_missed_a_deadline_and_is_not_late(self, house: House) -> None:
+        """Nobody has said what is intended (R15), and nobody can any more."""
+        who = house.token()
+        said = {"kind": "repair", "station_id": "s-one", "building_id": "b-one", "subject": "x"}
+        made = house.ask("/tickets/new", "POST", data=said, headers=who).headers["location"]
+        assert "<summary>受理" in house.ask(made, headers=who).text.partition("<h3>")[0]
+        for deed in ("take", "on_site", "cause", "finish", "receipt", "follow_up"):
+            if deed == "follow_up":
+                assert house.now_ms is not None
+                house.now_ms += 49 * HOUR_MS
+            done = house.ask(made, "POST", data={"deed": deed, "text": "x", "contact": "x"}, headers=who)
+            assert done.status_code == 303, deed
+            if deed == "take":
+                assert "<summary>受理" not in house.ask(made, headers=who).text.partition("<h3>")[0]
+        page = house.ask(made, headers=who).text
+        assert "未完成" in page
+        assert "data-due" not in page
+        assert "data-due" not in house.ask("/tickets?show=done", headers=who).text
+        assert 'overdue{rule="R16"} 0.0' in house.ask("/metrics", headers=who).text
+
+
+class TestRefusedDeeds:
+    """What was typed is there again."""
+
+    def test_keep_what_was_typed(self, house: House) -> None:
+        who = house.token(Role.DISPATCH)
+        said = {"deed": "comment", "text": "</textarea>阀门已关", "last_event": "0"}
+        assert house.ask("/tickets/1", "POST", data={"deed": "take"}, headers=who).status_code == 303
+        told = house.ask("/tickets/1", "POST", data=said, headers=who)
+        assert told.status_code == 409
+        assert ">&lt;/textarea&gt;阀门已关</textarea>" in told.text
+        assert told.text.count("阀门已关") == 1
+        ((opened, _),) = re.findall(r'<details name="step" open>\s*<summary>([^<]*)</summary>(.)', told.text, re.DOTALL)
+        assert opened == "备注"
+
+
+class TestOddNames:
+    """A point may be called anything: a topic's level is percent-encoded, a points file is free."""
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "a b",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a%b",
+            "a%2Fb",
+            "a\\b",
+            "三栋&501",
+            "</script>",
+            '"><b>',
+            "{{ 1 }}",
+            "😀",
+            "9" * 5000,
+        ],
+    )
+    def test_has_a_page_wherever_it_is_named(self, records: Records, name: str) -> None:
+        row = PointRow(name, "b", "s", RoomClass.APARTMENT, room_id="101")
+        detail: dict[str, Any] = {"min_temp_c": 15.5, "rule": "R1", "end_reason": None, "deficit_kh": 1.0}
+        detail |= {"violation_h": 2.0, "unknown_h": 0.0}
+        spell = Finding(
+            FindingKind.COLD_SPELL,
+            SubjectKind.POINT,
+            name,
+            "b",
+            "s",
+            T0,
+            None,
+            open=True,
+            confirmed_ms=T0,
+            detail=detail,
+        )
+        with records.write() as session:
+            import_register(session, [row], "points.csv", "", T0)
+            record_findings(session, [spell], [subject_of(spell)], T0)
+            dispatch(session, changed_since(session, 0), Dispatch(T0, STANDARD, Register.of([row]), lambda *_: []))
+        house = House(records)
+        who = {**house.token(), **PAGE}
+        for page in ("/", "/tickets/1"):
+            (link,) = set(re.findall(r'href="(/rooms/[^"]*)"', house.ask(page, headers=who).text))
+        room = house.ask(link, headers=who)
+        assert (room.status_code, "<b>101" in room.text, "{{" in room.text and "{{" not in name) == (200, False, False)
+        for asked in re.findall(r'(?:data-chart|data-live)="([^"]*)"', room.text):
+            assert house.ask(asked, headers=who).status_code == 200, asked
+        (language,) = re.findall(r'href="(/language/[^"]*)"', room.text)
+        assert house.ask(language).headers["location"] == link
+        assert house.ask(house.ask(link, headers=PAGE).headers["location"], headers=who).headers["location"] == link
+
+
 class TestScope:
     """A person of a station sees that station and nothing else."""
 

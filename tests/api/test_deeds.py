@@ -271,6 +271,12 @@ class TestIllegal:
         assert f"no deadline '{step}'" in refused(cold.deed(Deed.EXPLAIN, step=step))
         assert cold.kept() == before
 
+    def test_no_deed_speaks_of_a_deadline_that_is_not_the_tickets(self, cold: Desk) -> None:
+        """What the log names, the ticket's page must be able to say."""
+        why = refused(cold.deed(Deed.COMMENT, Role.STATION, text="x", step="lunch"))
+        assert why == "explain: the ticket has no deadline 'lunch'"
+        assert cold.deed(Deed.COMMENT, Role.STATION, text="x", step="finish").status_code == 200
+
     def test_what_somebody_else_has_done_meanwhile_must_have_been_seen(self, cold: Desk) -> None:
         seen = cold.seen()
         cold.do(Deed.TAKE, last_event=seen)

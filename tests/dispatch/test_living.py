@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from dispatch.channels import LogChannel
 from dispatch.notifier import Notifier
+from dispatch.worker import DispatchWorker
 from heatwatch.domain.findings import Finding
 from heatwatch.domain.life import NEEDS, Deed
 from heatwatch.domain.notices import NoticeState
@@ -220,6 +221,40 @@ def test_a_room_that_is_warm_again_is_noted_and_the_ticket_stays(office: Office)
     (story,) = office.stories()
     assert events(story, "recovered", "relapsed") == ["recovered", "relapsed"]
     assert story.ticket.recovered_ms is None
+
+
+def test_a_room_that_fell_silent_and_is_warm_again_has_recovered(office: Office) -> None:
+    """The last spell of each room decides."""
+    silent = replace(spell("p1", 0, 2), detail={"rule": "R1", "end_reason": "silence"})
+    warm = replace(spell("p1", 12, 15), detail={"rule": "R1", "end_reason": "recovered"})
+    office.judge(silent, at_h=11).judge(silent, warm, at_h=16)
+    assert office.stories()[0].ticket.recovered_ms == at(15)
+
+
+def test_clocks_ring_and_notices_go_out_while_judging_stands_still(records: Records) -> None:
+    """R12, R14: by the wall clock, which stands for the whole installation."""
+    now_ms = [at(2)]
+    office = Office(records, standard=STANDARD)
+    office.register("p1")
+    worker = DispatchWorker(
+        records, office.shelf, STANDARD, office.bell, timezone="Asia/Shanghai", wall_clock=lambda: now_ms[0]
+    )
+    office.find(stop(0), at_h=2)
+    assert worker.pass_once()
+    for hour, told_by_then in ((5.9, []), (6.01, ["warning"]), (7.51, ["warning", "notice"])):
+        now_ms[0] = at(hour)
+        worker.pass_once()
+        assert [kind for kind in ("warning", "notice") if told(office, kind)] == told_by_then
+    now_ms[0] = at(7.6)
+    assert not worker.pass_once(), "with nothing due there is nothing to do"
+
+
+def test_an_opinion_that_is_late_can_still_be_given(office: Office) -> None:
+    office.judge(spell("p1", 0), at_h=2)
+    live(office, 1, 2.1)
+    do(office, 1, Deed.OPINION, 9)
+    clock = next(one for one in office.stories()[0].clocks if one.step == "opinion")
+    assert clock.done_ms == at(9)
 
 
 def test_silence_is_no_recovery(office: Office) -> None:

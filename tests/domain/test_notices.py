@@ -46,7 +46,8 @@ class Board:
                     elif step.replaces is not None:
                         self.instead[len(self.notices)] = step.replaces
                     state = NoticeState.PUBLISHED if step.publish else NoticeState.DRAFT
-                    self.notices.append(Notice(len(self.notices), step.kind, state, stop.start_ms, stop.buildings))
+                    number = len(self.notices)
+                    self.notices.append(Notice(number, step.kind, state, stop.start_ms, step.buildings, stop.end_ms))
                     if step.publish:
                         self._publish(len(self.notices) - 1, at_ms)
                 case Redraft():

@@ -197,3 +197,21 @@ class TestRules:
         assert version.asked(RoomClass.APARTMENT, "warm", 0) == Limit(16.0, 18.0, "R2")
         assert version.asked(RoomClass.APARTMENT, "cool", noon) == Limit(16.0, 18.0, "R2")
         assert version.asked(RoomClass.NON_RESIDENTIAL, "cool", noon) == Limit(12.0, 12.0, "R4")
+
+    @pytest.mark.parametrize(
+        ("kind", "clocks", "why"),
+        [
+            ("heat_outage", "[{step: notise, within_min: 480, rule: R12}]", "no such step: notise"),
+            ("heat_outages", "[{step: notice, within_min: 480, rule: R12}]", "heat_outages"),
+            (
+                "low_temperature",
+                "[{step: on_site, within_min: 120, rule: R16}, {step: on_site, within_min: 30, rule: R17, leak: true}]",
+                "on_site has two deadlines at once",
+            ),
+        ],
+    )
+    def test_a_deadline_that_dispatch_could_not_keep_is_refused(self, kind: str, clocks: str, why: str) -> None:
+        """It would be found out by dispatch, with the first ticket of its kind."""
+        text = f"versions: [{{classes: {{apartment: {{hours: []}}}}, clocks: {{{kind}: {clocks}}}}}]"
+        with pytest.raises(BadInput, match=why):
+            parse_standard(text, where="here")

@@ -341,3 +341,17 @@ def test_any_town_is_seen_as_a_plain_reading_sees_it(records: Records, town: Tow
     assert seen.total.rooms == len(in_force) - states[RoomState.SUSPENDED]
     assert (seen.total.cold, seen.total.silent) == (states[RoomState.COLD], states[RoomState.SILENT])
     assert sum(counts.rooms for counts in seen.stations.values()) == seen.total.rooms
+
+
+def test_names_that_differ_by_noughts_are_two() -> None:
+    names = ("1", "01")
+    rows = [
+        PointRow(f"p{station}/{building}/{floor}", f"b{building}", f"s{station}", RoomClass.APARTMENT, floor=floor)
+        for station in names
+        for building in names
+        for floor in ("1", "2")
+    ]
+    layout = lay_out(rows, default_standard(), 0, "")
+    assert [(one.station_id, one.building_id, one.rooms) for one in layout.buildings] == [
+        (f"s{station}", f"b{building}", 2) for station in ("01", "1") for building in ("01", "1")
+    ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from argon2 import PasswordHasher
@@ -253,6 +255,30 @@ class TestDoor:
                 pass
         with door.checking():
             pass
+
+    def test_lets_only_some_wait_for_it(self) -> None:
+        """Whoever waits holds a thread that everyone else's requests need."""
+        door = Door()
+
+        def wait() -> None:
+            with suppress(Unavailable), door.checking():
+                pass
+
+        with ExitStack() as others:
+            for _ in range(4):
+                others.enter_context(door.checking())
+            waiting = [threading.Thread(target=wait) for _ in range(8)]
+            for one in waiting:
+                one.start()
+            while door._inside.acquire(blocking=False):
+                door._inside.release()
+                time.sleep(0.001)
+            before = time.monotonic()
+            with pytest.raises(Unavailable, match="too many"), door.checking():
+                pass
+            assert time.monotonic() - before < people._CHECK_WAIT_S / 2
+        for one in waiting:
+            one.join()
 
 
 class TestTokens:
