@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup demo test check screenshots lock clean
+.PHONY: setup demo test check bench screenshots lock clean
 
 setup: $(STAMP)
 
@@ -25,6 +25,10 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Measures ratios on this machine: docs/performance.md. ARGS=--json for machines, ARGS=publish for one part.
+bench: setup
+	$(BIN)/python -m benchmarks $(ARGS)
 
 # Takes the pictures of docs/pictures out of a running demo; needs Debian's chromium and fonts for Chinese.
 screenshots: setup

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from urllib.parse import urlsplit
 
+from heatwatch.broker import Address, read_address
 from heatwatch.domain.instants import to_ms
 from heatwatch.errors import BadInput
 from heatwatch.files.tables import FIRST_YEAR, LAST_YEAR
-
-MQTT_PORT = 1883
+from heatwatch.settings import Settings
 
 
 def instant(text: str, where: str) -> int:
@@ -29,21 +28,20 @@ def instant(text: str, where: str) -> int:
     raise BadInput(f"{text!r} is out of all time", where=where)
 
 
-def broker_address(url: str, where: str) -> tuple[str, int]:
-    """Read the address of a broker, ``mqtt://host:port``.
+def broker_of(settings: Settings) -> Address:
+    """Return the broker that the settings name, and how to get in.
 
     Raises
     ------
     BadInput
-        If it is no such address.
+        If the address is none, or a file of its sign-in or certificates is amiss.
     """
-    try:
-        parts = urlsplit(url)
-        port = parts.port or MQTT_PORT
-    except ValueError as error:
-        raise BadInput(f"{url!r}: {error}", where=where) from error
-    if parts.username is not None or parts.password is not None:
-        raise BadInput("signing in at the broker is not possible yet", where=where, mend="name host and port only")
-    if parts.scheme != "mqtt" or not parts.hostname:
-        raise BadInput(f"{url!r} is no address of a broker", where=where, mend="write mqtt://127.0.0.1:1883")
-    return parts.hostname, port
+    return read_address(
+        settings.broker,
+        "broker",
+        settings.broker_user,
+        password_file=settings.broker_password_file,
+        ca_file=settings.broker_ca,
+        cert_file=settings.broker_cert,
+        key_file=settings.broker_key,
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from cli.options import broker_address
+from heatwatch.broker import read_address
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, iso
 from heatwatch.errors import BadInput
 from heatwatch.files.points_file import read_points
@@ -59,23 +59,69 @@ def speed_of(text: str) -> float | None:
     return speed
 
 
+def connections_of(text: str) -> int | None:
+    """Read a number of connections: None for one each.
+
+    Raises
+    ------
+    BadInput
+        If it is none.
+    """
+    if text == "each":
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < _LONGEST_TEXT and int(text)):
+        raise BadInput(
+            f"{text!r} is no number of connections", where="--connections", mend="write a number above 0, or each"
+        )
+    return int(text)
+
+
+def _step_ms(text: str) -> int:
+    step_ms = span_ms(text, "--step")
+    if step_ms > STEP_MOST_MS:
+        raise BadInput(f"{text!r} is more than a day", where="--step", mend="a clock takes smaller steps")
+    return step_ms
+
+
 @click.command()
 @click.argument("readings", type=FILE)
 @click.option("--points", type=FILE, help="Points file: station and building of the topics.")
-@click.option("--to", "broker", required=True, help="The broker, mqtt://host:port.")
+@click.option("--to", "broker", required=True, help="The broker, mqtt://[name@]host[:port], or mqtts:// with TLS.")
+@click.option("--password-file", type=FILE, help="File with the password of the address's user on one line.")
+@click.option("--ca-file", type=FILE, help="Authorities that sign the broker's certificate, if not the system's.")
+@click.option("--cert", "cert_file", type=FILE, help="Own certificate, for a broker that asks for one.")
+@click.option("--key", "key_file", type=FILE, help="Its key, where it is not in the same file.")
+@click.option("--connections", default="1", show_default=True, help="How many; `each`: one for each test point.")
 @click.option("--speed", default="max", show_default=True, help="Simulated seconds a second, or max.")
 @click.option("--step", default="1min", show_default=True, help="How far the clock moves at once.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
-def replay(readings: Path, points: Path | None, broker: str, speed: str, step: str, *, as_json: bool) -> None:
+def replay(
+    readings: Path,
+    points: Path | None,
+    broker: str,
+    connections: str,
+    speed: str,
+    step: str,
+    *,
+    as_json: bool,
+    **files: Path | None,
+) -> None:
     """Publish READINGS in time order, moving the clock of a `serve --clock replay` step by step."""
-    host, port = broker_address(broker, "--to")
-    step_ms, pace = span_ms(step, "--step"), speed_of(speed)
-    if step_ms > STEP_MOST_MS:
-        raise BadInput(f"{step!r} is more than a day", where="--step", mend="a clock takes smaller steps")
+    address = read_address(broker, "--to", "", **files)
+    step_ms, pace = _step_ms(step), speed_of(speed)
+    lines = connections_of(connections)
     register = read_points(points) if points else None
     frame = read_readings(readings)
     frame["time_ms"] = frame["time"].to_numpy(dtype="datetime64[ms]").view(np.int64)
-    publisher = SteppedPublisher(host, port, run=secrets.token_hex(8), speed=pace, step_ms=step_ms)
+    publisher = SteppedPublisher(
+        address.host,
+        address.port,
+        run=secrets.token_hex(8),
+        speed=pace,
+        step_ms=step_ms,
+        connections=frame["point_id"].nunique() if lines is None else lines,
+        access=address.access,
+    )
     with publisher, click.progressbar(length=len(frame), label="replay", file=sys.stderr) as bar:
 
         def show(done: Progress) -> None:

@@ -22,11 +22,12 @@ from api.app import create_app
 from api.console.backing import Console
 from api.server import ApiRole
 from api.signing import signing_of
-from cli.options import broker_address
+from cli.options import broker_of
 from dispatch.channels import LogChannel
 from dispatch.notifier import Notifier
 from dispatch.worker import DispatchWorker
 from heatwatch import __version__
+from heatwatch.broker import Address
 from heatwatch.domain.findings import COLUMNS, DECIMALS, INSTANT_COLUMNS, FindingKind, SubjectKind
 from heatwatch.domain.temperature import Standard
 from heatwatch.errors import BadInput, Damaged, Unavailable
@@ -139,13 +140,14 @@ class Service:
         self.store = stack.enter_context(closing(EmbeddedReadings(settings.readings_path)))
         _check_store(settings, self.store, self.records)
         _warn_of_other_journals(settings, self.records)
-        self.broker = self._broker(stack)
+        self._address = self._broker(stack)
         arrived, found, dispatched = Bell(), Bell(), Bell()
         clock = None if settings.clock is ClockKind.REPLAY else wall_clock
         host, port = self.broker
+        access = self._address.access
         lines = [Line(hears=dispatched, rings=arrived), Line(hears=arrived, rings=found)]
         lines.append(Line(hears=found, rings=dispatched))
-        self.ingest = IngestWorker(settings, self.records, self.store, lines[0], host, port, wall_clock)
+        self.ingest = IngestWorker(settings, self.records, self.store, lines[0], host, port, wall_clock, access)
         analytics = AnalyticsWorker(
             self.records,
             self.store,
@@ -163,6 +165,7 @@ class Service:
             timezone=settings.timezone,
             company=settings.company_name,
             hotline=settings.hotline,
+            wall_clock=clock,
         )
         channel = LogChannel(settings.notifications_path)
         notifier = Notifier(self.records, channel, Line(hears=dispatched, rings=Bell()), wall_clock)
@@ -175,11 +178,11 @@ class Service:
         if not wait_until(lambda: self.ingest.connected or self.stop.is_set(), CONNECT_S):
             log.warning("the broker at %s does not answer yet; ingest goes on trying", self.broker_url)
 
-    def _broker(self, stack: ExitStack) -> tuple[str, int]:
+    def _broker(self, stack: ExitStack) -> Address:
         if self.settings.broker != "embedded":
-            return broker_address(self.settings.broker, "broker")
+            return broker_of(self.settings)
         broker = stack.enter_context(EmbeddedBroker(self.settings.broker_port))
-        return broker.host, broker.port
+        return Address(broker.host, broker.port)
 
     def _app(self, standard: Standard, zone: ZoneInfo) -> Any:
         return create_app(
@@ -245,9 +248,14 @@ class Service:
         return f"http://{self.settings.api_host}:{self.api.bound_port}"
 
     @property
+    def broker(self) -> tuple[str, int]:
+        """Host and port of the broker."""
+        return self._address.host, self._address.port
+
+    @property
     def broker_url(self) -> str:
         """Where thermometers publish."""
-        return f"mqtt://{self.broker[0]}:{self.broker[1]}"
+        return self._address.url
 
     def now_ms(self) -> int | None:
         """Return the clock of this service [ms]; None before a replay has begun."""

@@ -49,7 +49,17 @@ class Settings(BaseSettings):
     rules: Path | None = None
     """Rules file; the rules of `heatwatch/rules/default.yaml` where none is given."""
     broker: str = "embedded"
-    """`embedded`, or the address of a broker as `mqtt://host:port`."""
+    """`embedded`, or the address of a broker: `mqtt://host:port`, `mqtts://…` with TLS; a user as `mqtt://name@host`."""
+    broker_user: str = ""
+    """User name at the broker, where it does not stand in the address."""
+    broker_password_file: Path | None = None
+    """File with the password of that user on one line; a password stands nowhere else."""
+    broker_ca: Path | None = None
+    """Authorities (PEM) that may have signed the broker's certificate; the system's where none is given."""
+    broker_cert: Path | None = None
+    """Our own certificate (PEM) for a broker that asks for one."""
+    broker_key: Path | None = None
+    """Its key (PEM, not encrypted), where it is not in the same file."""
     broker_port: int = Field(default=1883, ge=0, le=65535)
     """Port of the embedded broker on 127.0.0.1; 0 takes a free one."""
     worker: str = Field(default="ingest-1", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)

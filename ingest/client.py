@@ -14,6 +14,7 @@ import logging
 import os
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,11 +23,12 @@ from typing import Any
 
 from paho.mqtt.client import Client as Mqtt
 from paho.mqtt.client import ConnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from heatwatch.errors import Unavailable
+from heatwatch.broker import CLOSED_PLAIN, Access, meaning, refusal
+from heatwatch.errors import BadInput, Unavailable
 from heatwatch.wire import CLOCK_DONE_TOPIC, Done
 from ingest.backoff import Backoff
 from ingest.journal import Journal, Message
@@ -56,25 +58,32 @@ class Client:
         Where messages go.
     wall_clock
         Gives the moment of arrival [ms].
+    access
+        How to sign in, and TLS; its files are read at each connection, so that what is mended there is enough.
     """
 
-    def __init__(self, host: str, port: int, name: str, journal: Journal, wall_clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        name: str,
+        journal: Journal,
+        wall_clock: Callable[[], int],
+        access: Access | None = None,
+    ) -> None:
         self._host, self._port, self._peer = host, port, f"broker {host}:{port}"
+        self._name, self._access = name, access or Access()
         self._journal, self._wall_clock = journal, wall_clock
         self._group: list[Message] = []
         self._group_bytes = 0
         self._to_ack: list[int] = []
-        self._ready, self._refusal = False, ""
+        self._ready, self._refusal, self._fault = False, "", ""
         self._done: Done | None = None
         self._announced: Done | None = None
         self._stopping = threading.Event()
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
-        # 3.1.1, because every broker speaks it and its sessions last until they are cleaned.
-        version = MQTTProtocolVersion.MQTTv311
-        self._mqtt = Mqtt(CallbackAPIVersion.VERSION2, name, clean_session=False, protocol=version, manual_ack=True)
-        self._mqtt.on_connect, self._mqtt.on_subscribe = self._on_connect, self._on_subscribe
-        self._mqtt.on_socket_open, self._mqtt.on_message = _send_at_once, self._on_message
+        self._mqtt = self._new_mqtt()
 
     @property
     def connected(self) -> bool:
@@ -133,19 +142,37 @@ class Client:
             self._stopping.wait(LOOK_S)
 
     def _connect(self) -> None:
-        self._ready, self._refusal = False, ""
+        self._ready, self._refusal, self._fault = False, "", ""
         if self._stopping.is_set():
             return
+        self._mqtt = self._new_mqtt()
         try:
+            self._access.prepare(self._mqtt)
             self._mqtt.connect(self._host, self._port, KEEPALIVE_S)
-        except (OSError, ValueError) as error:  # also a host that is no name: ValueError, UnicodeError
+        except BadInput as error:
             raise Unavailable(self._peer, str(error)) from error
+        except (OSError, ValueError) as error:  # also a host that is no name: ValueError, UnicodeError
+            raise Unavailable(self._peer, meaning(error, self._access)) from error
+        self._wait_for_session()
+        log.info("%s: connected", self._peer)
+
+    def _new_mqtt(self) -> Mqtt:
+        # 3.1.1, because every broker speaks it and its sessions last until they are cleaned.
+        version = MQTTProtocolVersion.MQTTv311
+        mqtt = Mqtt(CallbackAPIVersion.VERSION2, self._name, clean_session=False, protocol=version, manual_ack=True)
+        mqtt.on_connect, mqtt.on_subscribe = self._on_connect, self._on_subscribe
+        mqtt.on_socket_open, mqtt.on_message = _send_at_once, self._on_message
+        mqtt.on_log = self._on_log
+        return mqtt
+
+    def _wait_for_session(self) -> None:
         deadline_s = time.monotonic() + ANSWER_S
         while not self._ready and not self._stopping.is_set():
             self._step()
-            if self._refusal or self._mqtt.socket() is None or time.monotonic() > deadline_s:
-                raise Unavailable(self._peer, self._refusal or "no session")
-        log.info("%s: connected", self._peer)
+            if self._refusal or self._mqtt.socket() is None:
+                raise Unavailable(self._peer, self._refusal or meaning(self._fault or CLOSED_PLAIN, self._access))
+            if time.monotonic() > deadline_s:
+                raise Unavailable(self._peer, "no session")
 
     def _take(self) -> None:
         while not self._stopping.is_set():
@@ -173,6 +200,9 @@ class Client:
         poll = select.poll()
         poll.register(self._woken, select.POLLIN)
         poll.register(connection, select.POLLIN | select.POLLOUT * self._mqtt.want_write())
+        if isinstance(connection, ssl.SSLSocket) and connection.pending():
+            self._mqtt.loop_read()  # what is decrypted already, and no news to the system
+            timeout_s = 0
         for handle, events in poll.poll(timeout_s * 1000):
             if handle == self._woken:
                 os.read(self._woken, 4096)
@@ -224,11 +254,16 @@ class Client:
         self, mqtt: Mqtt, _userdata: Any, flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         if reason.is_failure:
-            self._refusal = f"refuses this client: {reason}"
+            self._refusal = refusal(reason.value, self._access)
             return
         if not flags.session_present and self._journal.last_sequence:
             log.warning("%s has forgotten this client: what was sent while it was away is lost", self._peer)
         mqtt.subscribe(TOPICS, qos=1)
+
+    def _on_log(self, _mqtt: Mqtt, _userdata: Any, level: int, said: str) -> None:
+        """Keep what the library says of a broken connection: it tells nobody else."""
+        if level == LogLevel.MQTT_LOG_ERR:
+            self._fault = said
 
     def _on_subscribe(
         self, _mqtt: Mqtt, _userdata: Any, _mid: int, reasons: Sequence[ReasonCode], _properties: Properties | None

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from heatwatch.broker import Access
 from heatwatch.records.database import Records
 from heatwatch.settings import ClockKind, Settings
 from heatwatch.stores.readings import ReadingStore
@@ -38,6 +39,8 @@ class IngestWorker:
         The broker.
     wall_clock
         Gives the moment of arrival [ms].
+    access
+        How to sign in at the broker, and TLS.
     """
 
     name = "ingest"
@@ -51,9 +54,10 @@ class IngestWorker:
         broker_host: str,
         broker_port: int,
         wall_clock: Callable[[], int],
+        access: Access | None = None,
     ) -> None:
         self._settings, self._records, self._store, self._bell = settings, records, store, bell
-        self._broker, self._wall_clock = (broker_host, broker_port), wall_clock
+        self._broker, self._wall_clock, self._access = (broker_host, broker_port), wall_clock, access
         self._journal: Journal | None = None
         self._client: Client | None = None
 
@@ -81,7 +85,7 @@ class IngestWorker:
         """
         limit_bytes = self._settings.journal_limit_mb * MB
         with Journal(self._settings.journal_dir, limit_bytes=limit_bytes) as journal:
-            client = Client(*self._broker, self._settings.worker, journal, self._wall_clock)
+            client = Client(*self._broker, self._settings.worker, journal, self._wall_clock, self._access)
             self._journal, self._client = journal, client
             try:
                 _work(self._crew(journal, client), stop)

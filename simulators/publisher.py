@@ -18,6 +18,7 @@ from typing import Self
 import numpy as np
 
 from heatwatch import wire
+from heatwatch.broker import Access
 from heatwatch.domain.instants import HOUR_MS, MINUTE_MS
 from simulators.encoding import Messages
 from simulators.link import Link
@@ -57,9 +58,17 @@ class SteppedPublisher:
         False where no `serve` listens: no ticks, no waiting for them.
     timeout_s
         How long to wait without any progress [s].
+    connections
+        How many, as gateways or thermometers have them: messages of one topic stay in order, those of a step that
+        go over different connections come in any.
+    access
+        How to sign in at the broker, and TLS.
 
     Raises
     ------
+    BadInput
+        If the system does not allow so many connections; on entering, if the broker refuses the sign-in, or one
+        of the two a certificate.
     Unavailable
         On entering, if the broker does not come.
     """
@@ -76,16 +85,30 @@ class SteppedPublisher:
         client_id: str | None = None,
         clock: bool = True,
         timeout_s: float = 300.0,
+        connections: int = 1,
+        access: Access | None = None,
     ) -> None:
         self.run, self.step_ms, self.clock = run, step_ms, clock
         self._jump_ms = max(max_jump_ms // step_ms, 1) * step_ms
-        self._link = Link(host, port, client_id=client_id or f"heatwatch-publisher-{run}", timeout_s=timeout_s)
+        self._link = Link(
+            host,
+            port,
+            client_id=client_id or f"heatwatch-publisher-{run}",
+            timeout_s=timeout_s,
+            connections=connections,
+            access=access,
+            listens=clock,
+        )
         self._pace = _Pace(speed, self._link.stopping)
         self._step = -1
         self._met = 0
 
     def __enter__(self) -> Self:
-        self._link.open()
+        try:
+            self._link.open()
+        except BaseException:
+            self._link.close()
+            raise
         return self
 
     def __exit__(
@@ -178,13 +201,13 @@ class SteppedPublisher:
                 return
 
     def _publish(self, messages: Messages) -> None:
-        for topic, payload in zip(messages.topics, messages.payloads, strict=True):
-            self._link.publish(topic, payload)
+        self._link.publish_all(messages.topics, messages.payloads)
         if self.clock:
             self._link.wait_confirmed()
 
     def _meet(self, now_ms: int) -> None:
         """Return when `serve` is there: ask by a step in which nothing happens, until it is answered."""
+        self._link.wait_listening()
         self._met = self._link.connections
         tick = self._next_tick(now_ms)
         self._say(tick)

@@ -224,7 +224,7 @@ class Plant:
 
     def cut_publisher(self) -> None:
         """Break the publisher's connection as a cut cable does."""
-        connection = self._publisher._link._client.socket()
+        connection = self._publisher._link._lines._lines[0].socket
         if isinstance(connection, socket.socket):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

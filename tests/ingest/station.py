@@ -14,6 +14,7 @@ from paho.mqtt.client import Client as Mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import select
 
+from heatwatch.broker import Access
 from heatwatch.records.database import Records
 from heatwatch.records.schema import Arrival, Quarantine
 from heatwatch.settings import Settings
@@ -32,9 +33,9 @@ TOPIC = reading_topic("s1", "b1", "p1")
 class Station:
     """One data folder with its records and its store, and at times a worker at work in it."""
 
-    def __init__(self, folder: Path, port: int, clock: str, **settings: Any) -> None:
+    def __init__(self, folder: Path, port: int, clock: str, access: Access | None = None, **settings: Any) -> None:
         self.settings = Settings(data_dir=folder, clock=clock, **settings)
-        self.port = port
+        self.port, self.access = port, access
         folder.mkdir(parents=True, exist_ok=True)
         self.records = Records(self.settings.records_url)
         self.records.migrate()
@@ -99,7 +100,9 @@ class Station:
 
     def _worker(self) -> IngestWorker:
         store, port = self.store if hasattr(self, "store") else self.readings, self.port
-        return IngestWorker(self.settings, self.records, store, self.bell, HOST, port, lambda: self.wall_ms)
+        return IngestWorker(
+            self.settings, self.records, store, self.bell, HOST, port, lambda: self.wall_ms, self.access
+        )
 
     def _run(self, stop: threading.Event) -> None:
         try:

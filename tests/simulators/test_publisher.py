@@ -273,6 +273,24 @@ def test_what_the_broker_lost_is_sent_again_before_the_clock_moves_on(serve: Fak
     assert serve.ticks[-1].now == int(MINUTES[500])
 
 
+def test_what_the_broker_lost_is_sent_again_on_every_connection(serve: FakeServe, broker: AnyBroker) -> None:
+    sent = readings(*np.arange(4_000) / 20.0)
+    sent["point_id"] = [f"p{number % 40:02}" for number in range(len(sent))]
+    with SteppedPublisher(HOST, broker.port, run="r", timeout_s=20, connections=30) as publisher:
+        playing = in_background(lambda: replay(sent, None, publisher))
+        for ticks in (20, 60, 100):
+            wait_for(lambda least=ticks: len(serve.ticks) > least)  # type: ignore[misc]
+            broker.kill() if isinstance(broker, Mosquitto) else broker.stop()
+            time.sleep(0.2)
+            broker.start()
+        playing.join(30)
+    arrived = [(wire.split_topic(topic)[3], json.loads(payload)["ts"]) for topic, payload in serve.readings]
+    firsts = list(dict.fromkeys(arrived))
+    expected = list(zip(sent["point_id"], sent["time_ms"], strict=True))
+    assert sorted(firsts) == sorted(expected)
+    assert serve.ticks[-1].now == int(MINUTES[200])
+
+
 def test_without_a_clock_there_are_readings_only(serve: FakeServe, broker: AnyBroker) -> None:
     with SteppedPublisher(HOST, broker.port, run="r", clock=False) as publisher:
         replay(readings(*np.arange(5_000) / 10.0), None, publisher)
