@@ -7,10 +7,15 @@ import sys
 
 import click
 
-from benchmarks import judging, publishing, simulating
+from benchmarks import judging, physics, publishing, simulating
 from benchmarks.measuring import table
 
-PARTS = {"publish": publishing.figures, "simulate": simulating.figures, "judge": judging.figures}
+PARTS = {
+    "publish": publishing.figures,
+    "simulate": simulating.figures,
+    "physics": physics.figures,
+    "judge": judging.figures,
+}
 
 
 @click.command()

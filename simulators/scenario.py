@@ -2,27 +2,71 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from heatwatch.domain.instants import SECOND_MS
 from heatwatch.errors import BadInput
 from simulators.arrays import Bool, Float64, Int64
-from simulators.thermal import Rooms
+from simulators.building import ENVELOPES, Fabric, draw_fabric, locate
+from simulators.events import Event
+from simulators.layout import Plan
+from simulators.physics import Habits, Physics
+from simulators.plant import Stations
+from simulators.radiators import Curve, Radiators, Steadiness, draw_radiators, resize, settled_c
+from simulators.sun import Side, Site
 from simulators.thermometers import ThermometerSettings
 from simulators.weather import WeatherSettings
 
 _HOUR_S = 3_600.0
-_COOLING_H = (25.0, 120.0)
 _EVIDENT_COOLING_H = 50.0
-_ROOM_SPREAD = 0.1
-_HEATED_CONDUCTANCE = 2.1
-_WARM_C = (19.4, 22.8)
-_COLD_C = (16.6, 17.2)
-_VERY_COLD_C = 15.3
-_GAINS_K = (2.0, 4.0)
-_DROOP = 0.02
+_COLD_C = (16.6, 16.7)
+_VERY_COLD_C = 14.4
+_WELL_C = 19.4
+_ADJUSTMENTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PhysicsSettings:
+    """What a town's houses and stations are like.
+
+    Attributes
+    ----------
+    envelope_shares
+        Shares of houses built before 1980, until 2000, and later; they add up to 1.
+    valve_share
+        Share of rooms with a thermostatic valve.
+    people_w_m2
+        What people and appliances bring on the mean of a day [W/m2].
+    opens_per_day
+        How often a day a window is opened in a room when it is mild.
+    supply_c, return_c
+        Water to and from radiators on the coldest day for which they were laid out [degC].
+    coldest_below_mean_k
+        How much colder than the weather's mean that day is [K].
+    capacity_margin
+        Capacity of a station as a multiple of the heat on that day.
+    site
+        Where the sun stands.
+    """
+
+    envelope_shares: tuple[float, float, float] = (0.3, 0.4, 0.3)
+    valve_share: float = 0.25
+    people_w_m2: float = 4.0
+    opens_per_day: float = 1.0
+    supply_c: float = 65.0
+    return_c: float = 45.0
+    coldest_below_mean_k: float = 10.0
+    capacity_margin: float = 1.2
+    site: Site = field(default_factory=Site)
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no house."""
+        if min(self.envelope_shares) < 0 or not np.isclose(sum(self.envelope_shares), 1.0):
+            raise BadInput("envelope_shares must be shares of a whole", where="town: physics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +82,20 @@ class TownSettings:
     start_ms
         Origin [ms]; the rooms begin in their steady state.
     interval_s
-        Time between two readings of a thermometer, and length of a step of the model [s].
+        Time between two readings of a thermometer [s].
     cold_rooms
-        Rooms whose heating is too weak by day; the first of them violates by night too.
+        Rooms whose radiator is too small by day; the first of them violates by night too.
     outage_after_h, outage_h
         When after the start one building loses its heat, and for how long [h]; 0 long for never.
     silent_after_h, silent_h, silent_share
         When after the start one building's gateway falls silent, for how long [h], 0 for never, and for which
         share of the building's points.
-    weather, thermometers
+    weather, thermometers, physics
         Settings of these parts.
+    weather_file
+        Weather that was measured (``time, outdoor_c``), in place of what `weather` makes up.
+    events
+        What else happens, beside the outage and the silence above.
     """
 
     seed: int = 1
@@ -64,6 +112,9 @@ class TownSettings:
     silent_share: float = 1.0
     weather: WeatherSettings = field(default_factory=WeatherSettings)
     thermometers: ThermometerSettings = field(default_factory=ThermometerSettings)
+    physics: PhysicsSettings = field(default_factory=PhysicsSettings)
+    weather_file: Path | None = None
+    events: Sequence[Event] = ()
 
     def __post_init__(self) -> None:
         """Refuse what makes no town."""
@@ -88,16 +139,19 @@ class Cast:
 
     Attributes
     ----------
-    rooms
-        Thermal properties.
+    physics
+        What the rooms and stations are.
+    level_c
+        Temperature at which rooms settle when it is the weather's mean outdoors [degC].
     cold, unheated, silent, broken
-        Too weak a heating; in the building that loses its heat; behind the silent gateway; with a thermometer
+        Too small a radiator; in the building that loses its heat; behind the silent gateway; with a thermometer
         that sends what cannot be read.
     outage_ms, silence_ms
         Beginning (included) and end (excluded).
     """
 
-    rooms: Rooms
+    physics: Physics
+    level_c: Float64
     cold: Bool
     unheated: Bool
     silent: Bool
@@ -106,37 +160,89 @@ class Cast:
     silence_ms: tuple[int, int]
 
 
-def cast(settings: TownSettings, building: Int64, rng: np.random.Generator) -> Cast:
+def cast(settings: TownSettings, plan: Plan, names: Sequence[str], mean_c: float, rng: np.random.Generator) -> Cast:
     """Draw the rooms and hand out the parts.
 
     Parameters
     ----------
     settings
         Size, and how many of what.
-    building : shape (rooms,)
-        Number of each room's building.
+    plan
+        Where each room is.
+    names
+        Names of the stations.
+    mean_c
+        Outdoor temperature at which cold rooms are as cold, and all others as warm, as they are meant to be [degC].
     rng
         Where all draws come from.
     """
+    building = plan.building
     outage_ms = settings.window_ms(settings.outage_after_h, settings.outage_h)
     silence_ms = settings.window_ms(settings.silent_after_h, settings.silent_h)
-    cooling_h = _draw_cooling_h(building, rng)
-    lost_building = _evident_building(cooling_h, building)
+    fabric = _draw_fabric(settings.physics, plan, rng)
+    lost_building = _evident_building(fabric.cooling_h(), building)
     unheated = (building == lost_building) & (outage_ms[1] > outage_ms[0])
     silent = _draw_silent(settings, building, lost_building, rng) & (silence_ms[1] > silence_ms[0])
     cold_rooms = _draw_some(_first_with_any(~unheated & ~silent, ~unheated), settings.cold_rooms, rng)
     cold = np.isin(np.arange(building.size), cold_rooms)
     broken_room = _draw_some(~(unheated | silent | cold), 1, rng)
-    rooms = _draw_rooms(settings, cooling_h, cold_rooms, rng)
-    return Cast(rooms, cold, unheated, silent, np.isin(np.arange(building.size), broken_room), outage_ms, silence_ms)
+    fabric = replace(fabric, side=np.where(cold, int(Side.NORTH), fabric.side))
+    wanted_c = np.where(cold, rng.uniform(*_COLD_C, building.size), _WELL_C)
+    wanted_c[cold_rooms[:1]] = _VERY_COLD_C
+    physics, level_c = _draw_physics(settings.physics, plan, names, fabric, _Wanted(mean_c, wanted_c, cold), rng)
+    broken = np.isin(np.arange(building.size), broken_room)
+    return Cast(physics, level_c, cold, unheated, silent, broken, outage_ms, silence_ms)
 
 
-def _draw_cooling_h(building: Int64, rng: np.random.Generator) -> Float64:
-    lightest, heaviest = np.log(_COOLING_H)
-    of_building = np.exp(rng.uniform(lightest, heaviest, int(building.max()) + 1))
-    of_room = of_building[building] * np.exp(rng.normal(0.0, _ROOM_SPREAD, building.size))
-    clipped: Float64 = np.clip(of_room, *_COOLING_H)
-    return clipped
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """How warm rooms are to be [degC] when it is `mean_c` outdoors: `cold` ones just so, others at least."""
+
+    mean_c: float
+    room_c: Float64
+    cold: Bool
+
+
+def _draw_fabric(settings: PhysicsSettings, plan: Plan, rng: np.random.Generator) -> Fabric:
+    shares = np.array(settings.envelope_shares)
+    classes = rng.choice(len(ENVELOPES), int(plan.building[-1]) + 1, p=shares / shares.sum()).astype(np.int64)
+    return draw_fabric(locate(plan.building, plan.unit, plan.floor, plan.flat), classes[plan.building], rng)
+
+
+def _draw_physics(
+    settings: PhysicsSettings,
+    plan: Plan,
+    names: Sequence[str],
+    fabric: Fabric,
+    wanted: _Wanted,
+    rng: np.random.Generator,
+) -> tuple[Physics, Float64]:
+    """Return the physics, and the temperatures at which rooms settle."""
+    curve = Curve(settings.supply_c, settings.return_c, wanted.mean_c - settings.coldest_below_mean_k)
+    people_w = settings.people_w_m2 * fabric.area_m2 * np.where(wanted.cold, 0.6, rng.uniform(0.6, 1.4, fabric.rooms))
+    habits = Habits(people_w, np.where(wanted.cold, 0.0, settings.opens_per_day))
+    radiators = draw_radiators(fabric, plan.distance, curve, settings.valve_share, rng)
+    supply_c = float(curve.aim_c(np.array([wanted.mean_c]))[0])
+    steadiness = Steadiness(wanted.mean_c, supply_c, people_w)
+    radiators, level_c = _adjusted(radiators, fabric, steadiness, wanted)
+    stations = Stations.of(tuple(names), plan.station, radiators.flow_w_k, curve, settings.capacity_margin)
+    return Physics(fabric, radiators, stations, habits, settings.site), level_c
+
+
+def _adjusted(
+    radiators: Radiators, fabric: Fabric, steadiness: Steadiness, wanted: _Wanted
+) -> tuple[Radiators, Float64]:
+    """Give cold rooms too small a radiator, and a larger one to those that were not meant to be cold.
+
+    Since each room warms its neighbours, this is done some times over.
+    """
+    level_c = settled_c(radiators, fabric, steadiness)[0]
+    changed = wanted.cold
+    for _ in range(_ADJUSTMENTS):
+        changed = changed | (level_c < wanted.room_c)
+        radiators = resize(radiators, fabric, steadiness, wanted.room_c, changed, level_c)
+        level_c = settled_c(radiators, fabric, steadiness)[0]
+    return radiators, level_c
 
 
 def _evident_building(cooling_h: Float64, building: Int64) -> int:
@@ -161,18 +267,3 @@ def _draw_some(among: Bool, count: int, rng: np.random.Generator) -> Int64:
 
 def _first_with_any(preferred: Bool, otherwise: Bool) -> Bool:
     return preferred if preferred.any() else otherwise
-
-
-def _draw_rooms(settings: TownSettings, cooling_h: Float64, cold_rooms: Int64, rng: np.random.Generator) -> Rooms:
-    count = cooling_h.size
-    level_c = rng.uniform(*_WARM_C, count)
-    level_c[cold_rooms] = rng.uniform(*_COLD_C, cold_rooms.size)
-    level_c[cold_rooms[:1]] = _VERY_COLD_C
-    return Rooms(
-        cooling_s=cooling_h * _HOUR_S,
-        heating_s=cooling_h * _HOUR_S / _HEATED_CONDUCTANCE,
-        level_c=level_c,
-        gains_k=rng.uniform(*_GAINS_K, count),
-        droop=_DROOP,
-        design_c=settings.weather.mean_c,
-    )

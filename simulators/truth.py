@@ -10,7 +10,9 @@ import pandas as pd
 
 from heatwatch.domain.findings import COLUMNS, FindingKind, SubjectKind
 from heatwatch.domain.instants import HOUR_MS
+from heatwatch.domain.register import PointRow
 from simulators.arrays import Int64
+from simulators.events import Event, Outage, outages
 
 OUTAGE_COLUMNS = list(COLUMNS[FindingKind.DATA_OUTAGE])
 
@@ -22,20 +24,24 @@ class Truth:
     Attributes
     ----------
     cold_rooms
-        ``point_id, building_id, station_id, start, steady_c, rule``: rooms whose heating is too weak, the
-        temperature at which they settle [degC] and the rules that they violate.
+        ``point_id, building_id, station_id, start, steady_c, rule``: rooms whose radiator is too small, the
+        temperature at which they settle when it is the weather's mean outdoors [degC], and the rules that they
+        violate then.
     heat_outages
-        ``subject_kind, subject_id, start, end, open, duration_h, points``.
+        ``subject_kind, subject_id, start, end, open, duration_h, points``; a station's beside its houses'.
     data_outages
         The columns of the findings; from the last reading before the silence to the first one after it.
     broken_thermometers
         ``point_id, start, kind``: which ones send payloads that cannot be read.
+    leaks
+        ``time, subject_kind, subject_id``: reports of leaks.
     """
 
     cold_rooms: pd.DataFrame
     heat_outages: pd.DataFrame
     data_outages: pd.DataFrame
     broken_thermometers: pd.DataFrame
+    leaks: pd.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +70,58 @@ def instants(time_ms: Int64) -> pd.Series[pd.Timestamp]:
     return pd.Series(pd.DatetimeIndex(time_ms.astype("datetime64[ms]")).tz_localize("UTC"))
 
 
-def heat_outages(of_points: Sequence[str], start_ms: int, end_ms: int, as_of_ms: int | None) -> pd.DataFrame:
-    """Return the heat outage of the building that each of its points names, none where it has not begun by then."""
-    happens = len(of_points) > 0 and (as_of_ms is None or as_of_ms > start_ms)
-    span = np.array([[start_ms, end_ms]], dtype=np.int64)[: int(happens)]
-    subjects = [(str(SubjectKind.BUILDING), of_points[0])] * len(span) if happens else []
-    return _spans(subjects, span[:, 0], span[:, 1], as_of_ms).assign(points=len(of_points))
+def heat_outages(events: Sequence[Event], points: Sequence[PointRow], as_of_ms: int | None) -> pd.DataFrame:
+    """Return the heat outages that events make, but for those that have not begun by `as_of_ms` [ms].
+
+    What overlaps or follows at once in one house is one outage of it.
+    """
+    made = _merged([outage for event in events for outage in outages(event, points)])
+    begun = [outage for outage in made if as_of_ms is None or as_of_ms > outage.start_ms]
+    start_ms = np.array([outage.start_ms for outage in begun], dtype=np.int64)
+    end_ms = np.array([outage.end_ms for outage in begun], dtype=np.int64)
+    subjects = [(str(outage.kind), outage.name) for outage in begun]
+    points_of = np.array([outage.points for outage in begun], dtype=np.int64)
+    return _spans(subjects, start_ms, end_ms, as_of_ms).assign(points=points_of)
+
+
+def _merged(made: Sequence[Outage]) -> list[Outage]:
+    """Return outages with those of one subject that touch each other joined, subjects in their order."""
+    of_subject: dict[tuple[str, str], list[Outage]] = {}
+    for outage in sorted(made, key=lambda one: one.start_ms):
+        known = of_subject.setdefault((str(outage.kind), outage.name), [])
+        if known and outage.start_ms <= known[-1].end_ms:
+            known[-1] = replace(known[-1], end_ms=max(known[-1].end_ms, outage.end_ms))
+        else:
+            known.append(outage)
+    order = dict.fromkeys((str(outage.kind), outage.name) for outage in made)
+    return [outage for subject in order for outage in of_subject[subject]]
+
+
+def stops(events: Sequence[Event]) -> pd.DataFrame:
+    """Return the reported stops: ``subject_kind, subject_id, start, end, planned, reason``."""
+    rows = [stop for event in events for stop in event.stops()]
+    return pd.DataFrame(
+        {
+            "subject_kind": [row.subject.kind for row in rows],
+            "subject_id": [row.subject.name for row in rows],
+            "start": instants(np.array([row.start_ms for row in rows], dtype=np.int64)),
+            "end": instants(np.array([row.end_ms for row in rows], dtype=np.int64)),
+            "planned": np.array([row.planned for row in rows], dtype=np.bool_),
+            "reason": [row.reason for row in rows],
+        }
+    )
+
+
+def leaks(events: Sequence[Event], as_of_ms: int | None) -> pd.DataFrame:
+    """Return the reports of leaks up to `as_of_ms` [ms]: ``time, subject_kind, subject_id``."""
+    rows = [leak for event in events for leak in event.leaks() if as_of_ms is None or leak.reported_ms <= as_of_ms]
+    return pd.DataFrame(
+        {
+            "time": instants(np.array([row.reported_ms for row in rows], dtype=np.int64)),
+            "subject_kind": [row.subject.kind for row in rows],
+            "subject_id": [row.subject.name for row in rows],
+        }
+    )
 
 
 def data_outages(silence: Silence | None, as_of_ms: int | None, break_ms: int) -> pd.DataFrame:
