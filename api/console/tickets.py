@@ -31,7 +31,7 @@ from heatwatch.usecases.tickets import count_tickets, known, story, worklist
 SHOWN = 100
 EVIDENCE_SHOWN = 24
 _LATER = frozenset({Deed.COMMENT, Deed.EXPLAIN, Deed.FROM_ABOVE, Deed.LEAK, Deed.WITHDRAW, Deed.REOPEN})
-"""Deeds that are possible at many times and are no next step."""
+"""Deeds that are possible at many times and are no next step; nor is what has been done once."""
 _BESIDES: Mapping[Deed, tuple[str, ...]] = {
     Deed.TAKE: (),
     Deed.CONTACT: ("text", "agreed_at"),
@@ -226,14 +226,12 @@ def _sheet(console: Console, person: Person, ticket_id: int) -> Sheet:
         told = story(session, ticket_id)
         if told is None or not person.may_see(told.ticket.station_id):
             raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no ticket {ticket_id}")
-        possible = [
-            deed for deed in known(session, told.ticket, console.standard).deeds(now_ms) if person.role in DOERS[deed]
-        ]
-        steps = [_step(deed) for deed in possible]
+        stands = known(session, told.ticket, console.standard)
+        steps = [_step(deed) for deed in stands.deeds(now_ms) if person.role in DOERS[deed]]
         findings = [row for row in told.findings if person.may_see(row.station_id)]
         rows = notices(session, ticket_id=ticket_id)
         rooms = _rooms_of(session, findings)
-    besides = _LATER | ({Deed.TAKE} if told.ticket.responsible else set())
+    besides = _LATER.union(stands.now.done, {Deed.TAKE} if told.ticket.responsible else ())
     later = [step for step in steps if step.deed in besides]
     nearer = [step for step in steps if step.deed not in besides]
     may_call = person.role in DOERS[Deed.CONTACT]
