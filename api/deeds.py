@@ -183,20 +183,13 @@ def get_notice(backend: Backed, person: Signed, notice_id: Number) -> NoticeOut:
 @router.patch("/notices/{notice_id}", tags=["notices"], summary="Word a draft otherwise")
 def word_notice(backend: Backed, person: Signed, notice_id: Number, body: WordsBody) -> NoticeOut:
     """Change title and text of a draft; heatwatch no longer changes them then."""
-    return changed_notice(
-        backend, person, notice_id, lambda s, at_ms: board.edit(s, notice_id, body.title, body.text, person.name, at_ms)
-    )
+    return worded(backend, person, notice_id, body)
 
 
 @router.post("/notices/{notice_id}/publication", tags=["notices"], summary="Publish a draft")
 def publish_notice(backend: Backed, person: Signed, notice_id: Number) -> NoticeOut:
     """Publish a draft now (R12)."""
-    return changed_notice(
-        backend,
-        person,
-        notice_id,
-        lambda s, at_ms: board.publish_by_hand(s, notice_id, person.name, at_ms, backend.standard),
-    )
+    return published(backend, person, notice_id)
 
 
 @router.get("/public/notices", tags=["notices"], summary="What was published")
@@ -242,7 +235,25 @@ def acted(backend: Backend, person: Person, ticket_id: int, body: DeedBody) -> N
         _legal(lambda: act(session, ticket_id, done, backend.standard))
 
 
-def changed_notice(
+def worded(backend: Backend, person: Person, notice_id: int, body: WordsBody) -> NoticeOut:
+    """Word a draft otherwise in the name of a person, and return it; raises what `_changed` does."""
+
+    def edit(session: Session, at_ms: int) -> NoticeRow | None:
+        return board.edit(session, notice_id, body.title, body.text, person.name, at_ms)
+
+    return _changed(backend, person, notice_id, edit)
+
+
+def published(backend: Backend, person: Person, notice_id: int) -> NoticeOut:
+    """Publish a draft in the name of a person, and return it; raises what `_changed` does."""
+
+    def publish(session: Session, at_ms: int) -> NoticeRow | None:
+        return board.publish_by_hand(session, notice_id, person.name, at_ms, backend.standard)
+
+    return _changed(backend, person, notice_id, publish)
+
+
+def _changed(
     backend: Backend, person: Person, notice_id: int, change: Callable[[Session, int], NoticeRow | None]
 ) -> NoticeOut:
     """Change a notice in the name of a person and return it.

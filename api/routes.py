@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from math import isfinite
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -59,9 +58,10 @@ from heatwatch.records.schema import (
     TicketEvent,
     TicketRow,
 )
-from heatwatch.stores.readings import Int64, ReadingColumns, ReadingStore
+from heatwatch.stores.readings import ReadingColumns, ReadingStore
 from heatwatch.usecases.findings import count_findings, findings, shown_detail
-from heatwatch.usecases.register import RegisterInForce, rows_of, sources_of
+from heatwatch.usecases.register import RegisterInForce, rows_of
+from heatwatch.usecases.room import places_of, sources_seen
 from heatwatch.usecases.tickets import Story, count_tickets, story, tickets
 
 
@@ -122,11 +122,13 @@ def list_readings(backend: Backed, person: Signed, query: Annotated[ReadingQuery
 
     Who is confined to stations gets those of the time for which the register lists the point there.
     """
-    sources = _sources(backend.register_in_force(), query.point_id, person)
+    register = backend.register_in_force()
+    listed = register is None or any(rows_of(register, query.point_id))
+    sources = sources_seen(register, query.point_id, person.stations) if listed else []
     if not sources:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"the register lists no point {query.point_id}")
     rows = backend.store.read(sorted({source for source, _, _ in sources}), _ms(query.start), _ms(query.end))
-    places = _places(rows, sources)
+    places = places_of(rows, sources)
     shown = places[query.offset : query.offset + query.limit].tolist()
     return _page([_reading(rows, place) for place in shown], len(places), query)
 
@@ -227,30 +229,6 @@ def _as_of(session: Session) -> int | None:
     """Return the moment for which the findings hold [ms]."""
     judged = progress(session, "analytics")
     return None if judged is None else judged.as_of_ms
-
-
-def _sources(register: Register | None, point_id: str, person: Person) -> list[tuple[str, int, int]]:
-    """Return the sources of a point, each within bounds; nothing where there is no such point for this person."""
-    rows = () if register is None else tuple(rows_of(register, point_id))
-    if person.stations is None:
-        return sources_of(register, point_id) if rows or register is None else []
-    mine = [(row.valid_from_ms, row.valid_to_ms) for row in rows if person.may_see(row.station_id)]
-    return [
-        (source, max(since_ms, begin_ms), min(until_ms, end_ms))
-        for source, since_ms, until_ms in sources_of(register, point_id)
-        for begin_ms, end_ms in mine
-    ]
-
-
-def _places(rows: ReadingColumns, sources: Sequence[tuple[str, int, int]]) -> Int64:
-    """Return which rows belong to a point, each source within its own bounds, in time order."""
-    mine = np.zeros(len(rows), dtype=np.bool_)
-    for source, since_ms, until_ms in sources:
-        if source in rows.source:
-            code = rows.source.index(source)
-            mine |= (rows.code == code) & (rows.time_ms >= since_ms) & (rows.time_ms < until_ms)
-    place = np.flatnonzero(mine)
-    return place[np.argsort(rows.time_ms[place], kind="stable")]
 
 
 def _reading(rows: ReadingColumns, place: int) -> ReadingOut:

@@ -96,12 +96,11 @@ class DispatchWorker:
 
     def _pass(self, session: Session, noted: list[TicketEvent]) -> bool:
         last = last_change(session, hold=True)
-        hold(session)
+        held = hold(session)
         led = progress(session, FOLLOWED)
         if led is None or led.as_of_ms is None:
             return False
-        told_from = self._read_up_to(session, DEEDS)
-        deeds = events_since(session, told_from)
+        deeds = events_since(session, self._read_up_to(session, DEEDS))
         by = self._dispatch(session, max([self._now(led.as_of_ms), *(deed.at_ms for deed in deeds)]))
         acting(session, HEATWATCH, by.at_ms)
         by_hand = [deed for deed in deeds if deed.kind in _DEEDS]
@@ -115,15 +114,15 @@ class DispatchWorker:
         stands |= {ticket_id: settle(session, ticket_id, by) for ticket_id in sorted(due)}
         for one in stands.values():
             announce(session, one, Office(self._company, by))
-        noted += self._tell(session, told_from)
+        noted += self._tell(session, deeds, held)
         session.merge(Cursor(name=self.name, change_seq=last))
         advance(session, self.name, led.arrival_seq, led.as_of_ms, led.tick)
         return True
 
-    def _tell(self, session: Session, since: int) -> Sequence[TicketEvent]:
-        """Put into the outbox what people have to know of what was noted since, by this pass too; return all of it."""
+    def _tell(self, session: Session, deeds: Sequence[TicketEvent], held: int) -> Sequence[TicketEvent]:
+        """Put into the outbox what people have to know of deeds, and of what this pass has noted; return all of it."""
         session.flush()
-        events = events_since(session, since)
+        events = [*deeds, *events_since(session, held)]
         if events:
             put(session, notifications(session, events, self._company))
         session.merge(Cursor(name=DEEDS, change_seq=feed_end(session)))

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from api.access import DISPATCHERS, Signed
 from api.console.backing import Backed, Console
 from api.console.render import page
-from api.deeds import Number, WordsBody, changed_notice, notice_of
+from api.deeds import Number, WordsBody, notice_of, published, worded
 from api.routes import Backed as Interface
 from heatwatch.domain.people import Person
 from heatwatch.usecases import notices as board
@@ -57,12 +57,7 @@ def word(
 ) -> Response:
     """Word a draft otherwise."""
     try:
-        changed_notice(
-            backend,
-            person,
-            notice_id,
-            lambda session, at_ms: board.edit(session, notice_id, form.title, _lines(form.text), person.name, at_ms),
-        )
+        worded(backend, person, notice_id, form.model_copy(update={"text": _lines(form.text)}))
     except HTTPException as error:
         return _refused(request, console, person, notice_id, error)
     return RedirectResponse(f"/notices/{notice_id}", HTTPStatus.SEE_OTHER)
@@ -72,12 +67,7 @@ def word(
 def publish(request: Request, console: Backed, backend: Interface, person: Signed, notice_id: Number) -> Response:
     """Publish a draft."""
     try:
-        changed_notice(
-            backend,
-            person,
-            notice_id,
-            lambda s, at_ms: board.publish_by_hand(s, notice_id, person.name, at_ms, backend.standard),
-        )
+        published(backend, person, notice_id)
     except HTTPException as error:
         return _refused(request, console, person, notice_id, error)
     return RedirectResponse(f"/notices/{notice_id}", HTTPStatus.SEE_OTHER)
