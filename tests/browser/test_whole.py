@@ -112,7 +112,8 @@ def do(page: Page, deed: str, **fields: str) -> None:
         page.locator("details", has=form).locator("summary").click()
     for name, value in fields.items():
         form.locator(f"[name={name}]").fill(value)
-    form.locator("button").click()
+    with page.expect_navigation():
+        form.locator("button").click()
     assert page.locator(".wrong").count() == 0
 
 
