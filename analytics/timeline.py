@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.compiled import compiled
-from heatwatch.domain.instants import DAY_MS, HOUR_MS, from_ms, to_ms
+from heatwatch.domain.instants import DAY_MS, HOUR_MS, to_ms
+from heatwatch.domain.local_time import offsets
 from heatwatch.domain.register import FAR_FUTURE_MS, FAR_PAST_MS, PointRow, Register
 from heatwatch.domain.temperature import MINUTES_PER_DAY, MINUTES_PER_WEEK, Judging, Limit, RoomClass, Standard, Version
 from heatwatch.errors import BadInput
@@ -181,26 +182,10 @@ def lay_out(register: Register, standard: Standard, zone: ZoneInfo, span: tuple[
 
 @lru_cache(maxsize=16)
 def zone_offsets(zone: ZoneInfo, start_ms: int, end_ms: int) -> Zone:
-    """Return the zone's offsets from `start_ms` to `end_ms`, a day's margin on either side.
-
-    Changes are looked for from day to day and then halved down to the millisecond: two within a day are found
-    as one only if they cancel out, which no zone has done.
-    """
-    starts, offsets = [FAR_PAST_MS], [_offset_ms(zone, start_ms - DAY_MS)]
-    for day in range(start_ms - DAY_MS, end_ms + DAY_MS, DAY_MS):
-        if _offset_ms(zone, day + DAY_MS) != offsets[-1]:
-            low, high = day, day + DAY_MS
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (middle, high) if _offset_ms(zone, middle) == offsets[-1] else (low, middle)
-            starts.append(high)
-            offsets.append(_offset_ms(zone, high))
-    return Zone(np.array(starts, dtype=np.int64), np.array(offsets, dtype=np.int64))
-
-
-def _offset_ms(zone: ZoneInfo, ms: int) -> int:
-    offset = from_ms(ms).astimezone(zone).utcoffset() or timedelta()
-    return offset // timedelta(milliseconds=1)
+    """Return the zone's offsets from `start_ms` to `end_ms`, a day's margin on either side."""
+    (_, first_ms), *changes = offsets(zone, start_ms - DAY_MS, end_ms + DAY_MS)
+    held = np.array([(FAR_PAST_MS, first_ms), *changes], dtype=np.int64)
+    return Zone(held[:, 0].copy(), held[:, 1].copy())
 
 
 def _codes(names: Sequence[str]) -> tuple[tuple[str, ...], Int32]:

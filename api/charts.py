@@ -11,43 +11,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from api.console.sending import Ready
 from api.console.words import Words
 from heatwatch.domain.findings import FindingKind
-from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS
+from heatwatch.domain.instants import MINUTE_MS
+from heatwatch.domain.local_time import round_moments
+from heatwatch.drawing import FILLS, INK, PAPER, QUIET, SCHEMA, TICK_PX, Spec, config, engine, text_px
 from heatwatch.records.schema import FindingRow
 from heatwatch.stores.readings import Int64
-from heatwatch.usecases.room import Counted, Readings, RoomStory, Step, offsets
-
-Spec = dict[str, Any]
+from heatwatch.usecases.room import Counted, Readings, RoomStory, Step
 
 WIDTH, HEIGHT = 960, 360
 _LANE, _PITCH, _TOP = 16, 18, 4
 _LANES = ("outage", "spell", "silence", "fault")
 _PLOT_TOP = _TOP + _PITCH * len(_LANES) + 8
 _THIN_FROM = 5000
-_FIRST_WIDE = "\u2e80"
 _SPACED = 400
 """With fewer readings than this each is marked."""
-_TICK_PX = 62
-_TICKS_MS = (15 * MINUTE_MS, HOUR_MS, 3 * HOUR_MS, 6 * HOUR_MS, 12 * HOUR_MS, DAY_MS, 2 * DAY_MS, 7 * DAY_MS)
-_FONT = "Noto Sans CJK SC, Noto Sans SC, PingFang SC, Microsoft YaHei, Helvetica, Arial, sans-serif"
-_FONTS = ("/usr/share/fonts/opentype/noto", "/usr/share/fonts/noto-cjk", "/usr/share/fonts/google-noto-cjk")
-"""Where systems keep Noto CJK."""
-_INK, _QUIET, _GRID = "#1c2733", "#52606d", "#e4e9ee"
-_READING, _TARGET, _COLD = "#0b6e80", "#52606d", "#3b2a98"
-FILLS: Mapping[str, tuple[str, str]] = {
-    "outage": ("#b83508", "#ffffff"),
-    "spell": (_COLD, "#ffffff"),
+_READING, _TARGET, _COLD = "#0b6e80", QUIET, FILLS[FindingKind.COLD_SPELL]
+_BANDS: Mapping[str, tuple[str, str]] = {
+    "outage": (FILLS[FindingKind.HEAT_OUTAGE], PAPER),
+    "spell": (_COLD, PAPER),
     "unsure": ("#cfcaf3", "#241a63"),
-    "silence": ("#5d6872", "#ffffff"),
-    "fault": ("#7a5c00", "#ffffff"),
+    "silence": (FILLS[FindingKind.DATA_OUTAGE], PAPER),
+    "fault": (FILLS[FindingKind.SENSOR_FAULT], PAPER),
 }
 """Fill and text of each kind of band: told apart by their places too."""
 _TINTS = {"outage": 0.13, "spell": 0.12, "unsure": 0.18, "silence": 0.16, "fault": 0.0}
@@ -66,9 +57,8 @@ _making = threading.Lock()
 
 @cache
 def _made() -> Bundle:
-    import vl_convert  # noqa: PLC0415 - carries a JavaScript engine: only where a chart is asked for
-
-    code = vl_convert.javascript_bundle("export { vegaEmbed };").encode()
+    with engine() as made:
+        code = made.javascript_bundle("export { vegaEmbed };").encode()
     return Bundle(Ready.of(code, "text/javascript; charset=utf-8", level=9), sha256(code).hexdigest()[:16])
 
 
@@ -82,24 +72,6 @@ def prepare() -> None:
     """Begin to make what a chart will ask for, beside what is done now."""
     if not _made.cache_info().currsize and not _making.locked():
         threading.Thread(target=bundle, name="vega", daemon=True).start()
-
-
-def svg(spec: Spec) -> str:
-    """Draw a specification on the server."""
-    import vl_convert  # noqa: PLC0415 - see `_made`
-
-    with _making:
-        _find_fonts()
-        return vl_convert.vegalite_to_svg(spec)
-
-
-@cache
-def _find_fonts() -> None:
-    import vl_convert  # noqa: PLC0415 - see `_made`
-
-    for folder in _FONTS:
-        if Path(folder).is_dir():
-            vl_convert.register_font_directory(folder)
 
 
 def room_data(story: RoomStory) -> dict[str, list[dict[str, Any]]]:
@@ -127,7 +99,7 @@ def room_spec(story: RoomStory, words: Words, width: int = WIDTH, *, printed: bo
         Whether it stands alone, with a title and its legend in it.
     """
     data = room_data(story)
-    ticks = ticks_between(story.start_ms, story.end_ms, words.zone, width)
+    ticks = round_moments(story.start_ms, story.end_ms, words.zone, width // TICK_PX)
     low_c, high_c = _range(data)
     signals = {
         "from": story.start_ms,
@@ -139,29 +111,16 @@ def room_spec(story: RoomStory, words: Words, width: int = WIDTH, *, printed: bo
         "pointed": None,
     }
     return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "$schema": SCHEMA,
         "width": width,
         "height": HEIGHT,
         "padding": {"left": 8, "right": 12, "top": 8, "bottom": 4},
-        "background": "#ffffff",
+        "background": PAPER,
         "datasets": data,
         "params": [{"name": name, "value": value} for name, value in signals.items()],
         "layer": [*_layers(words, spaced=len(data["readings"]) < _SPACED), *(_legend(words) if printed else ())],
-        "config": _config(),
+        "config": config(),
     } | (_title(story, words) if printed else {})
-
-
-def ticks_between(start_ms: int, end_ms: int, zone: ZoneInfo, width: int) -> list[int]:
-    """Return the moments of a window at which local time is round, as many as have room [ms]."""
-    wide = [step for step in _TICKS_MS if (end_ms - start_ms) / step * _TICK_PX <= width]
-    step = wide[0] if wide else _TICKS_MS[-1]
-    shifts = offsets(zone, start_ms, end_ms)
-    ends = [at for at, _ in shifts[1:]] + [end_ms + 1]
-    return [
-        local - shift
-        for (at, shift), end in zip(shifts, ends, strict=True)
-        for local in range(-(-(at + shift) // step) * step, end + shift, step)
-    ]
 
 
 def tick_label(at_ms: int, words: Words) -> list[str]:
@@ -273,12 +232,12 @@ def _y(name: str, words: Words) -> Spec:
 def _layers(words: Words, *, spaced: bool) -> list[Spec]:
     return [
         *(_tint(kind, opacity) for kind, opacity in _TINTS.items() if opacity),
-        *(_strip(kind, words) for kind in FILLS),
+        *(_strip(kind, words) for kind in _BANDS),
         *(_lane_name(number, name, words) for number, name in enumerate(_LANES)),
         _line("limits", "g", words, color=_TARGET, strokeWidth=1.4, strokeDash=[5, 4]),
         _line("readings", "c", words, color=_READING, strokeWidth=1.6, interpolate="linear"),
         *([_dots(words, color=_READING, size=14)] if spaced else ()),
-        _line("limits", "m", words, color=_INK, strokeWidth=2.8, strokeCap="butt"),
+        _line("limits", "m", words, color=INK, strokeWidth=2.8, strokeCap="butt"),
         _dots(words, "datum.v === 1", color=_COLD, size=42, shape="triangle-down"),
         _pointed(),
     ]
@@ -292,7 +251,7 @@ def _tint(kind: str, opacity: float) -> Spec:
     return {
         "data": {"name": "bands"},
         "transform": _of(kind),
-        "mark": {"type": "rect", "clip": True, "color": FILLS[kind][0], "opacity": opacity},
+        "mark": {"type": "rect", "clip": True, "color": _BANDS[kind][0], "opacity": opacity},
         "encoding": {"x": _x("a"), "x2": {"field": "b"}, "y": {"value": _PLOT_TOP - 6}, "y2": {"value": HEIGHT}},
     }
 
@@ -300,10 +259,10 @@ def _tint(kind: str, opacity: float) -> Spec:
 def _strip(kind: str, words: Words) -> Spec:
     """Return the bands of a kind in their lane, each with its name where that has room."""
     top = _TOP + _PITCH * _LANES.index("spell" if kind == "unsure" else kind)
-    fill, ink = FILLS[kind]
+    fill, ink = _BANDS[kind]
     name = words.t_of("chart.band", kind)
     left, right = "max(scale('x', datum.a), 0)", "min(scale('x', datum.b), width)"
-    roomy = f"{right} - {left} > {_text_px(name, 11) + 8:.0f} ? 1 : 0"
+    roomy = f"{right} - {left} > {text_px(name, 11) + 8:.0f} ? 1 : 0"
     return {
         "data": {"name": "bands"},
         "transform": _of(kind),
@@ -328,7 +287,7 @@ def _lane_name(number: int, name: str, words: Words) -> Spec:
     middle = _TOP + _PITCH * number + _LANE / 2
     text = {
         "type": "text", "text": words.t_of("chart.lane", name), "align": "right", "baseline": "middle",
-        "fontSize": 12, "color": _QUIET, "x": -8, "y": middle,
+        "fontSize": 12, "color": QUIET, "x": -8, "y": middle,
     }  # fmt: skip
     return {"data": {"values": [{}]}, "mark": text, "encoding": {}}
 
@@ -355,7 +314,7 @@ def _pointed() -> Spec:
     here = {"expr": "pointed === null ? -9 : scale('x', pointed)"}
     return {
         "data": {"values": [{}]},
-        "mark": {"type": "rule", "clip": True, "color": _INK, "strokeWidth": 1.2, "strokeDash": [3, 2]},
+        "mark": {"type": "rule", "clip": True, "color": INK, "strokeWidth": 1.2, "strokeDash": [3, 2]},
         "encoding": {"x": {"value": here}, "y": {"value": _PLOT_TOP - 6}, "y2": {"value": HEIGHT}},
     }
 
@@ -365,7 +324,7 @@ def _legend(words: Words) -> Iterator[Spec]:
     left = 0.0
     looks: tuple[tuple[str, Spec], ...] = (
         ("reading", {"color": _READING, "strokeWidth": 2}),
-        ("minimum", {"color": _INK, "strokeWidth": 2.8}),
+        ("minimum", {"color": INK, "strokeWidth": 2.8}),
         ("target", {"color": _TARGET, "strokeWidth": 1.4, "strokeDash": [5, 4]}),
         ("violation", {"color": _COLD, "strokeWidth": 7}),
     )
@@ -375,8 +334,8 @@ def _legend(words: Words) -> Iterator[Spec]:
         across = {"x": {"value": left + 11 - long}, "x2": {"value": left + 11 + long}, "y": {"value": -16}}
         said = {"type": "text", "text": text, "x": left + 28, "y": -16, "align": "left", "baseline": "middle"}
         yield {"data": {"values": [{}]}, "mark": {"type": "rule", **look}, "encoding": across}
-        yield {"data": {"values": [{}]}, "mark": said | {"fontSize": 12, "color": _INK}, "encoding": {}}
-        left += 28 + _text_px(text, 12) + 24
+        yield {"data": {"values": [{}]}, "mark": said | {"fontSize": 12, "color": INK}, "encoding": {}}
+        left += 28 + text_px(text, 12) + 24
 
 
 def _title(story: RoomStory, words: Words) -> Spec:
@@ -384,18 +343,3 @@ def _title(story: RoomStory, words: Words) -> Spec:
     text = words.t("chart.title", room=row.room, building=row.building_id, station=row.station_id)
     during = words.t("chart.window", start=words.when(story.start_ms), end=words.when(story.end_ms))
     return {"title": {"text": text, "subtitle": f"{during} ({words.zone.key})", "anchor": "start", "offset": 34}}
-
-
-def _text_px(text: str, size: int) -> float:
-    """Return about how wide a text is [px]."""
-    return sum(size if sign >= _FIRST_WIDE else 0.58 * size for sign in text)
-
-
-def _config() -> Spec:
-    quiet = {"labelColor": _QUIET, "titleColor": _QUIET, "domainColor": "#9aa5b1", "tickColor": "#9aa5b1"}
-    return {
-        "font": _FONT,
-        "view": {"stroke": None},
-        "axis": {**quiet, "gridColor": _GRID, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
-        "title": {"fontSize": 15, "subtitleFontSize": 12, "color": _INK, "subtitleColor": _QUIET},
-    }

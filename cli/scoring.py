@@ -15,12 +15,13 @@ from cli.score_files import Scored, read_deeds, read_scored
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import HOUR_MS, MINUTE_MS, iso
 from heatwatch.domain.tickets import TicketKind
+from heatwatch.drawing import write
 from heatwatch.errors import BadInput
 from heatwatch.files.rules_file import default_standard, time_zone
 from simulators.matching import Least
 from simulators.promptness import Promptness, answers, true_findings
 from simulators.scoring import Agreement, Scoring, Spread, agreement
-from simulators.timeline_plot import Language, draw, timeline_spec
+from simulators.timeline_plot import Language, timeline_spec
 
 FILE = click.Path(path_type=Path)
 NONE = "none"
@@ -141,7 +142,7 @@ def _notice_hours(options: Mapping[str, Any]) -> float:
 
 def _write(spec: dict[str, Any], plot: Path) -> None:
     try:
-        draw(spec, plot)
+        write(spec, plot)
     except OSError as error:
         raise BadInput(f"cannot be written: {error.strerror or error}", where=f"--plot {plot}") from error
 

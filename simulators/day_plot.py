@@ -8,22 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import DAY_MS, HOUR_MS
+from heatwatch.drawing import FILLS, INK, PAPER, SCHEMA, Spec, config, write
 from simulators.events import BUILDING, STATION, BoilerTrip, Event, Subject
 from simulators.layout import plan
 from simulators.scenario import TownSettings
 from simulators.town import Town
 
-Spec = dict[str, Any]
-
 _DISTANCES = ("near", "middle", "far")
 _HUES = ("#0b6e80", "#c48a00", "#9c2d6b")
 _WATER = {"supply": "#b83508", "return": "#e08f6b", "outdoors": "#3b6fb5"}
-_INK, _QUIET, _GRID, _STOP = "#1c2733", "#52606d", "#e4e9ee", "#b83508"
+_STOP = FILLS[FindingKind.HEAT_OUTAGE]
 _WIDTH, _ROOMS_PX, _WATER_PX = 860, 380, 200
 _EVERY_MS = HOUR_MS // 12
 _LIMITS_C = (18.0, 16.0)
@@ -37,14 +36,7 @@ def draw_boiler_trip(path: str | Path) -> None:
     start_ms, end_ms = (midnight_ms + hour * HOUR_MS for hour in _TRIP_H)
     trip = BoilerTrip(Subject(STATION, "S1"), start_ms, end_ms)
     town = Town(TownSettings(**{name: getattr(settings, name) for name in settings.__slots__} | {"events": (trip,)}))
-    draw(building_day(town, "S1-B03", midnight_ms, trip), Path(path))
-
-
-def draw(spec: Spec, path: Path) -> None:
-    """Write a picture as PNG."""
-    import vl_convert  # noqa: PLC0415 - carries a JavaScript engine: only where a picture is asked for
-
-    path.write_bytes(vl_convert.vegalite_to_png(spec, scale=1.2))
+    write(building_day(town, "S1-B03", midnight_ms, trip), Path(path), scale=1.2)
 
 
 def building_day(town: Town, building_id: str, midnight_ms: int, event: Event) -> Spec:
@@ -68,31 +60,26 @@ def building_day(town: Town, building_id: str, midnight_ms: int, event: Event) -
     what = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(event).__name__).lower()
     said = f"{what} from {span[0]['from']:02.0f}:00 to {span[0]['to']:02.0f}:00"
     return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "$schema": SCHEMA,
         "title": {"text": f"{building_id}: a day of its rooms", "subtitle": said, "anchor": "start"},
-        "background": "#ffffff",
+        "background": PAPER,
         "vconcat": [
             {"width": _WIDTH, "height": _ROOMS_PX, "layer": [band, *_rooms(town, building_id, midnight_ms)]},
             {"width": _WIDTH, "height": _WATER_PX, "layer": [band, _water(town, building_id, midnight_ms)]},
         ],
         "resolve": {"scale": {"color": "independent"}},
-        "config": {
-            "font": "Helvetica, Arial, sans-serif",
-            "axis": {"gridColor": _GRID, "labelColor": _QUIET, "titleColor": _INK, "domainColor": _QUIET},
-            "view": {"stroke": None},
-            "title": {"color": _INK, "subtitleColor": _QUIET},
-        },
+        "config": config(),
     }
 
 
 def _rooms(town: Town, building_id: str, midnight_ms: int) -> list[Spec]:
     limits = [{"limit": limit, "said": f"{limit:g} °C"} for limit in _LIMITS_C]
     rule: Spec = {
-        "mark": {"type": "rule", "strokeWidth": 1.4, "color": _INK},
+        "mark": {"type": "rule", "strokeWidth": 1.4, "color": INK},
         "encoding": {"y": {"field": "limit", "type": "quantitative"}},
     }
     label: Spec = {
-        "mark": {"type": "text", "align": "right", "dx": -4, "dy": -6, "color": _INK},
+        "mark": {"type": "text", "align": "right", "dx": -4, "dy": -6, "color": INK},
         "encoding": {
             "x": {"value": _WIDTH},
             "y": {"field": "limit", "type": "quantitative"},
@@ -111,7 +98,7 @@ def _rooms(town: Town, building_id: str, midnight_ms: int) -> list[Spec]:
                 "field": "exposed",
                 "type": "nominal",
                 "scale": {"domain": ["inner", "exposed"], "range": [[1, 0], [5, 2]]},
-                "legend": {"title": "In the house", "symbolStrokeColor": _INK, "symbolSize": 300},
+                "legend": {"title": "In the house", "symbolStrokeColor": INK, "symbolSize": 300},
             },
         },
     }

@@ -8,37 +8,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
 
 from heatwatch.domain.findings import FindingKind
-from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, from_ms
+from heatwatch.domain.instants import DAY_MS, MINUTE_MS, from_ms
+from heatwatch.domain.local_time import round_moments
+from heatwatch.drawing import FILLS, INK, PAPER, QUIET, SCHEMA, TICK_PX, Spec, config, text_px
 from simulators.arrays import Int64
 from simulators.scoring import Agreement, Side
 
-Spec = dict[str, Any]
 Language = Literal["zh", "en"]
 
 WIDTH = 860
 _ROW, _BAR, _HEADING = 38, 13, 30
-_TICK_PX = 62
-_TICKS_MS = (15 * MINUTE_MS, HOUR_MS, 3 * HOUR_MS, 6 * HOUR_MS, 12 * HOUR_MS, DAY_MS, 2 * DAY_MS, 7 * DAY_MS)
-_FONT = "Noto Sans CJK SC, Noto Sans SC, PingFang SC, Microsoft YaHei, Helvetica, Arial, sans-serif"
-_FONTS = ("/usr/share/fonts/opentype/noto", "/usr/share/fonts/noto-cjk", "/usr/share/fonts/google-noto-cjk")
-"""Where systems keep Noto CJK."""
-_INK, _QUIET, _GRID = "#1c2733", "#52606d", "#e4e9ee"
-_FILLS: Mapping[str, str] = {
-    FindingKind.COLD_SPELL: "#3b2a98",
-    FindingKind.HEAT_OUTAGE: "#b83508",
-    FindingKind.DATA_OUTAGE: "#5d6872",
-    FindingKind.SENSOR_FAULT: "#7a5c00",
-}
-"""As in the console."""
 _CROSS = "M-1,-1L1,1M1,-1L-1,1"
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _WORDS: Mapping[Language, Mapping[str, str]] = {
@@ -138,11 +123,11 @@ def timeline_spec(
     told = words["worst" if len(lines) < of_all else "every"].format(shown=len(lines), all=of_all)
     subtitle = f"{told} · {_moment(start_ms, zone)} – {_moment(end_ms, zone)} ({zone.key})" if lines else words["none"]
     return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "$schema": SCHEMA,
         "width": WIDTH,
         "height": (tops[-1] if tops else 0) + _ROW,
         "padding": {"left": 8, "right": 16, "top": 8, "bottom": 4},
-        "background": "#ffffff",
+        "background": PAPER,
         "title": {"text": words["title"], "subtitle": subtitle, "anchor": "start", "offset": 30},
         "layer": [
             *_marks(bars, _axis(start_ms, end_ms, zone, language)),
@@ -150,35 +135,8 @@ def timeline_spec(
             *_now(as_of_ms, (start_ms, end_ms), words),
             *_legend(words),
         ],
-        "config": _config(),
+        "config": config(),
     }
-
-
-def draw(spec: Spec, path: Path) -> None:
-    """Write the picture: SVG or PNG, by the file's ending."""
-    import vl_convert  # noqa: PLC0415 - carries a JavaScript engine: only where a picture is asked for
-
-    _find_fonts()
-    if path.suffix.lower() == ".svg":
-        path.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
-    else:
-        path.write_bytes(vl_convert.vegalite_to_png(spec, scale=2.0))
-
-
-def local_ticks(start_ms: int, end_ms: int, zone: ZoneInfo, width: int = WIDTH) -> list[int]:
-    """Return the moments at which local time is round, as many as have room [ms].
-
-    >>> local_ticks(1_764_000_000_000, 1_764_021_600_000, ZoneInfo("Asia/Shanghai"), width=130)
-    [1764000000000, 1764010800000, 1764021600000]
-    """
-    wide = [step for step in _TICKS_MS if (end_ms - start_ms) / step * _TICK_PX <= width]
-    step_ms = wide[0] if wide else max(_TICKS_MS[-1], -(-(end_ms - start_ms) * _TICK_PX // width // DAY_MS) * DAY_MS)
-    first, last = (pd.Timestamp(ms, unit="ms", tz=zone).tz_localize(None) for ms in (start_ms, end_ms))
-    local = pd.date_range(first.floor("D"), last, freq=pd.Timedelta(step_ms, unit="ms"))
-    once = np.ones(len(local), dtype=np.bool_)
-    utc = local.tz_localize(zone, ambiguous=once, nonexistent="shift_forward").tz_convert("UTC")
-    moments = utc.tz_localize(None).to_numpy(dtype="datetime64[ms]").view(np.int64)
-    return sorted({int(ms) for ms in moments if start_ms <= ms <= end_ms})
 
 
 def tick_label(at_ms: int, zone: ZoneInfo, language: Language) -> list[str]:
@@ -193,15 +151,6 @@ def tick_label(at_ms: int, zone: ZoneInfo, language: Language) -> list[str]:
     hour = f"{local:%H:%M}"
     day = f"{local.month}月{local.day}日" if language == "zh" else f"{local.day} {_MONTHS[local.month - 1]}"
     return [hour, day] if hour == "00:00" else [hour]
-
-
-@cache
-def _find_fonts() -> None:
-    import vl_convert  # noqa: PLC0415 - see `draw`
-
-    for folder in _FONTS:
-        if Path(folder).is_dir():
-            vl_convert.register_font_directory(folder)
 
 
 def _lines(kind: FindingKind, one: Agreement) -> Iterator[Line]:
@@ -243,7 +192,7 @@ def _bars(one: Agreement, line: Line, top: int) -> Iterator[Spec]:
                 "y": above,
                 "y2": above + _BAR,
                 "m": above + _BAR / 2,
-                "c": _FILLS[line.kind],
+                "c": FILLS[line.kind],
                 "looks": looks,
             }
 
@@ -262,7 +211,7 @@ def _window(bars: Sequence[Spec], as_of_ms: int) -> tuple[int, int]:
 
 
 def _axis(start_ms: int, end_ms: int, zone: ZoneInfo, language: Language) -> Spec:
-    ticks = local_ticks(start_ms, end_ms, zone)
+    ticks = round_moments(start_ms, end_ms, zone, WIDTH // TICK_PX)
     labels = {str(at): tick_label(at, zone, language) for at in ticks}
     return {
         "type": "quantitative",
@@ -298,11 +247,11 @@ def _marks(bars: Sequence[Spec], axis: Spec) -> Iterator[Spec]:
 
 _LOOKS: Mapping[str, Spec] = {
     "both": {"strokeWidth": 1},
-    "one": {"fill": "#ffffff", "strokeWidth": 1.6, "strokeDash": [4, 2]},
+    "one": {"fill": PAPER, "strokeWidth": 1.6, "strokeDash": [4, 2]},
     "short": {"fillOpacity": 0.25, "strokeWidth": 0.8, "strokeOpacity": 0.6},
 }
 _CROSSED: Spec = {
-    "type": "point", "shape": _CROSS, "size": 30, "stroke": _INK, "strokeWidth": 1.8, "filled": False, "opacity": 1,
+    "type": "point", "shape": _CROSS, "size": 30, "stroke": INK, "strokeWidth": 1.8, "filled": False, "opacity": 1,
 }  # fmt: skip
 
 
@@ -310,12 +259,12 @@ def _names(lines: Sequence[Line], tops: Sequence[int], words: Mapping[str, str])
     """Give the headings of the kinds, the names of the subjects, and what is above and what below."""
     for number, (line, top) in enumerate(zip(lines, tops, strict=True)):
         if _begins(lines, number):
-            heading = {"fontSize": 13, "fontWeight": "bold", "color": _FILLS[line.kind], "align": "left"}
+            heading = {"fontSize": 13, "fontWeight": "bold", "color": FILLS[line.kind], "align": "left"}
             yield _text(words[line.kind], 0, top - 10, **heading)
         kind, name, fault = line.name
         yield _text(" ".join(part for part in (words[kind], name, fault) if part), -48, top + _ROW / 2)
         for side, middle in (("true", top + 4 + _BAR / 2), ("found", top + 7 + 1.5 * _BAR)):
-            yield _text(words[side], -8, middle, fontSize=10, color=_QUIET)
+            yield _text(words[side], -8, middle, fontSize=10, color=QUIET)
 
 
 def _now(as_of_ms: int, window: tuple[int, int], words: Mapping[str, str]) -> Iterator[Spec]:
@@ -324,45 +273,30 @@ def _now(as_of_ms: int, window: tuple[int, int], words: Mapping[str, str]) -> It
     if not start_ms <= as_of_ms <= end_ms:
         return
     x = (as_of_ms - start_ms) / (end_ms - start_ms) * WIDTH
-    mark = {"type": "rule", "color": _QUIET, "strokeWidth": 1.2, "strokeDash": [2, 3]}
+    mark = {"type": "rule", "color": QUIET, "strokeWidth": 1.2, "strokeDash": [2, 3]}
     yield {"data": {"values": [{}]}, "mark": mark, "encoding": {"x": {"value": x}}}
-    yield _text(words["as_of"], x, -8, fontSize=11, color=_QUIET, align="center")
+    yield _text(words["as_of"], x, -8, fontSize=11, color=QUIET, align="center")
 
 
 def _legend(words: Mapping[str, str]) -> Iterator[Spec]:
     """Give the looks with their meaning, above the picture."""
     left = 0.0
     for name, look in _LOOKS.items():
-        shown = {"fill": _QUIET} | look
+        shown = {"fill": QUIET} | look
         box = {"x": {"value": left}, "x2": {"value": left + 26}, "y": {"value": -32}, "y2": {"value": -32 + _BAR}}
-        yield {"data": {"values": [{}]}, "mark": {"type": "rect", "stroke": _QUIET, **shown}, "encoding": box}
+        yield {"data": {"values": [{}]}, "mark": {"type": "rect", "stroke": QUIET, **shown}, "encoding": box}
         if name == "one":
             at = {"x": {"value": left + 13}, "y": {"value": -32 + _BAR / 2}}
             yield {"data": {"values": [{}]}, "mark": _CROSSED, "encoding": at}
         yield _text(words[name], left + 33, -32 + _BAR / 2, align="left")
-        left += 33 + _text_px(words[name], 12) + 24
+        left += 33 + text_px(words[name], 12) + 24
 
 
 def _text(text: str, x: float, y: float, **look: Any) -> Spec:
     """Return a text at a place of the picture [px]; right-aligned unless told."""
-    mark = {"type": "text", "text": text, "align": "right", "baseline": "middle", "fontSize": 12, "color": _INK}
+    mark = {"type": "text", "text": text, "align": "right", "baseline": "middle", "fontSize": 12, "color": INK}
     return {"data": {"values": [{}]}, "mark": mark | look | {"x": x, "y": y}, "encoding": {}}
-
-
-def _text_px(text: str, size: int) -> float:
-    """Return about how wide a text is [px]."""
-    return sum(size if sign >= "\u2e80" else 0.58 * size for sign in text)
 
 
 def _moment(ms: int, zone: ZoneInfo) -> str:
     return f"{from_ms(ms).astimezone(zone):%Y-%m-%d %H:%M}"
-
-
-def _config() -> Spec:
-    quiet = {"labelColor": _QUIET, "titleColor": _QUIET, "domainColor": "#9aa5b1", "tickColor": "#9aa5b1"}
-    return {
-        "font": _FONT,
-        "view": {"stroke": None},
-        "axis": {**quiet, "gridColor": _GRID, "labelFontSize": 12},
-        "title": {"fontSize": 15, "subtitleFontSize": 12, "color": _INK, "subtitleColor": _QUIET},
-    }

@@ -23,10 +23,12 @@ from api.console.sending import Ready
 from api.console.words import Words
 from api.models import InstantQuery
 from heatwatch.domain.instants import DAY_MS, MINUTE_MS, to_ms
+from heatwatch.domain.local_time import offsets
 from heatwatch.domain.register import PointRow
 from heatwatch.domain.temperature import Limit
+from heatwatch.drawing import svg
 from heatwatch.usecases.findings import shown_detail
-from heatwatch.usecases.room import Counted, RoomStories, RoomStory, Step, offsets
+from heatwatch.usecases.room import Counted, RoomStories, RoomStory, Step
 
 DAYS = (1, 7, 30)
 """How many days the page offers to show."""
@@ -157,7 +159,7 @@ def room_chart(request: Request, console: Backed, tell: Tell, point_id: str) -> 
 @router.get("/rooms/{point_id:path}/chart.svg")
 def room_print(request: Request, console: Backed, tell: Tell, point_id: str) -> Response:
     """Return a room's chart as a picture, for print."""
-    drawn = charts.svg(charts.room_spec(tell(point_id), words_of(request, console), printed=True))
+    drawn = svg(charts.room_spec(tell(point_id), words_of(request, console), printed=True))
     return Response(drawn, media_type="image/svg+xml", headers={"Content-Disposition": "inline"})
 
 

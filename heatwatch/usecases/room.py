@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from heatwatch.domain.findings import FindingKind, SubjectKind
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, from_ms, to_ms
+from heatwatch.domain.local_time import offsets
 from heatwatch.domain.register import PointRow, Register
 from heatwatch.domain.temperature import MINUTES_PER_DAY, MINUTES_PER_WEEK, Judging, Limit, Standard, Version
 from heatwatch.records.schema import FindingRow, TicketFinding, TicketRow
@@ -269,32 +270,10 @@ def limit_steps(rows: Sequence[PointRow], standard: Standard, zone: ZoneInfo, st
     return [step for number, step in enumerate(asked) if number == 0 or step.limit != asked[number - 1].limit]
 
 
-def offsets(zone: ZoneInfo, start_ms: int, end_ms: int) -> list[tuple[int, int]]:
-    """Return the offsets of local time from UTC in a window, each with the moment from which it holds [ms, ms].
-
-    Changes are looked for from day to day and halved down to the millisecond.
-    """
-    found = [(start_ms, _offset_ms(zone, start_ms))]
-    for day_ms in range(start_ms, end_ms, DAY_MS):
-        low, high = day_ms, min(day_ms + DAY_MS, end_ms)
-        if _offset_ms(zone, high) == found[-1][1]:
-            continue
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if _offset_ms(zone, middle) == found[-1][1] else (low, middle)
-        found.append((high, _offset_ms(zone, high)))
-    return [one for one in found if one[0] < end_ms or one is found[0]]
-
-
 def hold_ms(row: PointRow, judging: Judging) -> int:
     """Return for how long a reading of a point says something [ms]."""
     interval_ms = (row.interval_s or judging.interval_default_s) * SECOND_MS
     return max(int(judging.hold_h * HOUR_MS), judging.hold_intervals * interval_ms)
-
-
-def _offset_ms(zone: ZoneInfo, ms: int) -> int:
-    offset = from_ms(ms).astimezone(zone).utcoffset() or timedelta()
-    return offset // timedelta(milliseconds=1)
 
 
 def _versions(standard: Standard, start_ms: int, end_ms: int) -> list[Version]:

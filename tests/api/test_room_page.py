@@ -12,10 +12,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from api.charts import room_data, room_spec, tick_label, ticks_between
+from api.charts import room_data, room_spec, tick_label
 from api.console.room import sums_of
 from api.console.words import Words
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, iso
+from heatwatch.domain.local_time import round_moments
 from heatwatch.domain.people import Role
 from heatwatch.domain.register import PointRow
 from heatwatch.domain.temperature import RoomClass
@@ -253,16 +254,14 @@ class TestTicks:
     def test_are_round_in_the_companys_zone(self, site: Site) -> None:
         spec = room_spec(site.story(COLD), Words("zh", ZONE), 960)
         assert [one["value"] for one in spec["params"] if one["name"] == "ticks"] == [
-            ticks_between(START, START + 7 * DAY_MS, ZONE, 960)
+            round_moments(START, START + 7 * DAY_MS, ZONE, 15)
         ]
-        assert ticks_between(START, START + DAY_MS, ZONE, 300) == [
-            START + hour * HOUR_MS for hour in (0, 6, 12, 18, 24)
-        ]
+        assert round_moments(START, START + DAY_MS, ZONE, 4) == [START + hour * HOUR_MS for hour in (0, 6, 12, 18, 24)]
 
     def test_stay_round_when_the_clocks_change(self) -> None:
         berlin = ZoneInfo("Europe/Berlin")
         midnight_ms = 1_761_429_600_000  # 26 October 2025 in Berlin, a day of 25 hours
-        ticks = ticks_between(midnight_ms, midnight_ms + 25 * HOUR_MS, berlin, 700)
+        ticks = round_moments(midnight_ms, midnight_ms + 25 * HOUR_MS, berlin, 11)
         words = Words("en", berlin)
         assert [tick_label(tick, words)[0] for tick in ticks] == [f"{hour % 24:02}:00" for hour in range(0, 25, 3)]
         assert ticks[1] - ticks[0] == 4 * HOUR_MS

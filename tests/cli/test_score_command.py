@@ -15,9 +15,10 @@ import pytest
 from cli.main import main
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import HOUR_MS
+from heatwatch.domain.local_time import round_moments
 from simulators.scenario import TownSettings
 from simulators.scoring import Agreement, Scoring, agreement
-from simulators.timeline_plot import local_ticks, timeline_spec, worst_lines
+from simulators.timeline_plot import timeline_spec, worst_lines
 from simulators.town import Town
 
 ISO = "%Y-%m-%dT%H:%M:%SZ"
@@ -336,5 +337,5 @@ def test_ticks_are_round_in_local_time_across_a_change_of_the_clocks() -> None:
     """On 2026-10-25 Berlin's clocks go back from 03:00 to 02:00: midnight to midnight is 25 hours."""
     zone = ZoneInfo("Europe/Berlin")
     start_ms = int(pd.Timestamp("2026-10-24T22:00Z").timestamp() * 1000)
-    ticks = local_ticks(start_ms, start_ms + 25 * HOUR_MS, zone, width=320)
+    ticks = round_moments(start_ms, start_ms + 25 * HOUR_MS, zone, 5)
     assert [(tick - start_ms) // HOUR_MS for tick in ticks] == [0, 7, 13, 19, 25]

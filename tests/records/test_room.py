@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from heatwatch.domain.findings import Finding, FindingKind, SubjectKind
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, from_ms, to_ms
+from heatwatch.domain.local_time import offsets
 from heatwatch.domain.register import PointRow
 from heatwatch.domain.temperature import ClassRules, Hours, Judging, Limit, RoomClass, Season, Standard, Version
 from heatwatch.records.audit import acting
@@ -22,7 +23,7 @@ from heatwatch.records.database import Records
 from heatwatch.records.schema import TicketFinding, TicketRow
 from heatwatch.usecases.findings import record_findings
 from heatwatch.usecases.register import import_register
-from heatwatch.usecases.room import Counted, RoomStories, RoomStory, limit_steps, offsets
+from heatwatch.usecases.room import Counted, RoomStories, RoomStory, limit_steps
 from tests.shelf import Row, Shelf
 
 BERLIN, SHANGHAI = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Shanghai")
