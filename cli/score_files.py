@@ -22,7 +22,6 @@ ENDINGS = (".csv", ".csv.gz", ".parquet")
 TRUTH = "truth_"
 _SEEN = ("issued", "confirmed_at")
 _COLUMN = {"point_id": "subject_id"}
-_NO_ROW = "there is no row in it"
 _PLACES = ("point_id", "building_id", "station_id")
 
 
@@ -189,12 +188,7 @@ def _subject_columns(kind: FindingKind) -> tuple[str, ...]:
 
 def _table(path: Path, required: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
     """Read a table that may have no row: nothing was found, or nothing is true."""
-    try:
-        return read_table(path, required, optional, ())
-    except BadInput as error:
-        if error.what != _NO_ROW:
-            raise
-    return pd.DataFrame({name: pd.Series(dtype="str") for name in required})
+    return read_table(path, required, optional, (), may_be_empty=True)
 
 
 def _text(column: pd.Series[Any], path: Path) -> pd.Series[Any]:

@@ -22,7 +22,9 @@ FIRST_YEAR, LAST_YEAR = 1900, 2200
 """Instants outside are no thermometer's, and no one's register."""
 
 
-def read_table(path: Path, required: Sequence[str], optional: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
+def read_table(
+    path: Path, required: Sequence[str], optional: Sequence[str], numbers: Sequence[str], *, may_be_empty: bool = False
+) -> pd.DataFrame:
     """Read the columns that we know of a table; others are ignored.
 
     Parameters
@@ -31,11 +33,13 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str], num
         Columns to read; an absent optional one is absent from the result.
     numbers
         Those of them that hold 64-bit floats; the others stay text (CSV) or as stored (Parquet).
+    may_be_empty
+        Whether a table without a row says something, too.
 
     Raises
     ------
     BadInput
-        If the file is not there, is no such table, lacks a column, or a number in it cannot be read.
+        If the file is not there, is no such table, lacks a column or has no row, or a number in it cannot be read.
     """
     if not path.is_file():
         raise BadInput("no such file", where=str(path))
@@ -47,7 +51,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str], num
     missing = [name for name in required if name not in frame.columns]
     if missing:
         raise BadInput(f"column {missing[0]!r} is missing", where=str(path), mend=f"it needs {', '.join(required)}")
-    if frame.empty:
+    if frame.empty and not may_be_empty:
         raise BadInput("there is no row in it", where=str(path))
     for name in numbers:
         if name in frame.columns:
