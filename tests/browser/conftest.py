@@ -21,9 +21,9 @@ ARGUMENTS = (
 )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Give a headless Chromium. It ends with these tests: while it runs, no other test can start an event loop."""
+    """Give a headless Chromium. It ends with a module: while it runs, no other test can start an event loop."""
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not installed")
     with sync_playwright() as playwright:
