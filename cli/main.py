@@ -22,9 +22,11 @@ COMMANDS = {
     "judge": ("cli.judging", "Judge a file of readings: findings and a summary."),
     "points": ("cli.records", "Keep the register of test points (R6)."),
     "quarantine": ("cli.records", "Look at what could not be used: it is kept whole, with the reason."),
+    "rehearse": ("cli.rehearsing", "Run a file, a scenario or a span of the store through the whole live pipeline."),
     "replay": ("cli.simulating", "Publish readings in time order, moving the clock of a `serve --clock replay`."),
     "score": ("cli.scoring", "Compare findings with the truth of a simulated town: precision, recall, errors, delay."),
     "serve": ("cli.running", "Run every role in this process: ingest, analytics, dispatch and the API."),
+    "simulate": ("cli.simulating", "Make a town with known truth: files, or readings on a broker."),
     "users": ("cli.users", "Say who may sign in, as what, and for which stations."),
 }
 """Each command's module, in which it has its own name, and what it does."""

@@ -118,17 +118,19 @@ def read_deeds(folder: Path, stem: str, done: str) -> pd.DataFrame | None:
     Returns
     -------
     pandas.DataFrame
-        ``id, kind, subject_kind, subject_id, cause_start, done, due``.
+        ``id, kind, subject_kind, subject_id, cause_start, done, due`` and, where the file has it, ``closed``.
     """
     path = table_in(folder, stem)
     if path is None:
         return None
     names = ("id", *SUBJECT)
-    frame = _table(path, (*names, "cause_start", done), ("due",))
+    frame = _table(path, (*names, "cause_start", done), ("due", "closed_at"))
     columns = {name: _text(frame[name], path) for name in names}
     due = frame["due"] if "due" in frame.columns else pd.Series("", index=frame.index, name="due", dtype="str")
     moments = {"cause_start": instants(frame["cause_start"], path), "done": instants(frame[done], path, optional=True)}
     read = pd.DataFrame({**columns, **moments, "due": instants(due, path, optional=True)})
+    if "closed_at" in frame.columns:
+        read["closed"] = instants(frame["closed_at"], path, optional=True)
     _refuse_strangers(read, path)
     return read
 

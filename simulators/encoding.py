@@ -16,6 +16,8 @@ from simulators.arrays import Bool, Int64
 
 MAX_BATCH = 200
 _OPTIONAL = {"humidity_pct": "rh", "battery_pct": "bat", "rssi_dbm": "rssi", "seq": "seq"}
+_FLAGS = "flags"
+_TEXTS = {"flags": _FLAGS, "device_id": "device"}
 _CUT_OFF = 9
 
 
@@ -26,17 +28,20 @@ class Messages:
     Attributes
     ----------
     time_ms
-        When the latest reading of each was measured [ms], not decreasing.
+        When each is sent [ms], not decreasing; without that, when its latest reading was measured.
     topics, payloads
         Of each message.
     sizes
         Number of readings in each.
+    retained
+        Which carry MQTT's retain flag; None for none.
     """
 
     time_ms: Int64
     topics: Sequence[str]
     payloads: Sequence[str]
     sizes: Int64
+    retained: Bool | None = None
 
     @classmethod
     def none(cls) -> Messages:
@@ -49,7 +54,8 @@ class Messages:
     def part(self, first: int, last: int) -> Messages:
         """Return the messages from `first` (included) to `last` (excluded)."""
         here = slice(first, last)
-        return Messages(self.time_ms[here], self.topics[here], self.payloads[here], self.sizes[here])
+        retained = None if self.retained is None else self.retained[here]
+        return Messages(self.time_ms[here], self.topics[here], self.payloads[here], self.sizes[here], retained)
 
     def merged(self, other: Messages) -> Messages:
         """Return both in order of time."""
@@ -57,7 +63,14 @@ class Messages:
         order = np.argsort(time_ms, kind="stable")
         topics, payloads = [*self.topics, *other.topics], [*self.payloads, *other.payloads]
         sizes = np.concatenate([self.sizes, other.sizes])[order]
-        return Messages(time_ms[order], [topics[i] for i in order], [payloads[i] for i in order], sizes)
+        retained = None
+        if self.retained is not None or other.retained is not None:
+            retained = np.concatenate([self.retain(), other.retain()])[order]
+        return Messages(time_ms[order], [topics[i] for i in order], [payloads[i] for i in order], sizes, retained)
+
+    def retain(self) -> Bool:
+        """Return the retain flag of each message."""
+        return np.zeros(len(self), dtype=np.bool_) if self.retained is None else self.retained
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,7 @@ class Encoder:
         ``_`` in their place, and so does every point without a register.
     batch_ms
         None: a message each reading. Otherwise one message of each building's gateway for what its points
-        measured within the same `batch_ms` [ms], at most 200 readings.
+        send within the same `batch_ms` [ms], at most 200 readings.
     """
 
     def __init__(self, rows: Sequence[PointRow] | None = None, *, batch_ms: int | None = None) -> None:
@@ -93,36 +106,57 @@ class Encoder:
         Parameters
         ----------
         readings
-            Sorted by ``time_ms``; ``point_id, temperature_c`` and optional ``humidity_pct, battery_pct, rssi_dbm,
-            seq``, left out of the payload where missing. A temperature that is no finite number is sent as
-            null; any other keeps its 64 bits. Where an optional ``unreadable`` is true the payload breaks off.
+            Sorted by ``sent_ms``, or where there is no such column by ``time_ms``; ``point_id, temperature_c`` and
+            optional ``humidity_pct, battery_pct, rssi_dbm, seq, flags, device_id``, left out of the payload where
+            missing. A temperature that is no finite number is sent as null; any other keeps its 64 bits.
+
+            Optional are also: ``unreadable``, the payload breaks off; ``timeless``, the reading has no ``ts``;
+            ``retain``, the message carries that flag; ``group``, readings of one point that are sent at once and
+            have the same number, not below 0, go in one message.
         """
         if self._batch_ms is None or readings.empty:
             return self._single(readings)
-        broken = _unreadable(readings)
-        return self._batched(readings[~broken], self._batch_ms).merged(self._single(readings[broken]))
+        alone = _marks(readings, "unreadable") | _marks(readings, "retain")
+        return self._batched(readings[~alone], self._batch_ms).merged(self._single(readings[alone]))
 
     def _single(self, readings: pd.DataFrame) -> Messages:
+        """Return a message for each reading, or for each group."""
         places, code = self._places(readings)
         topics = [wire.reading_topic(place.station_id, place.building_id, place.point_id) for place in places]
         payloads = [f"{{{body}}}" for body in _bodies(readings)]
-        for row in np.flatnonzero(_unreadable(readings)):
+        for row in np.flatnonzero(_marks(readings, "unreadable")):
             payloads[row] = payloads[row][:-_CUT_OFF]
-        time_ms = readings["time_ms"].to_numpy(np.int64)
-        return Messages(time_ms, [topics[at] for at in code.tolist()], payloads, np.ones(len(payloads), np.int64))
+        sent_ms, retain = _sent_ms(readings), _marks(readings, "retain")
+        message = _messages_of(readings, sent_ms, code)
+        if message is None:
+            sizes = np.ones(len(payloads), np.int64)
+            return Messages(sent_ms, [topics[at] for at in code.tolist()], payloads, sizes, _if_any(retain))
+        order = np.argsort(message, kind="stable")
+        starts = np.flatnonzero(np.diff(message[order], prepend=-1))
+        sizes = np.diff(starts, append=order.size)
+        first = order[starts]
+        spans = zip(starts.tolist(), (starts + sizes).tolist(), strict=True)
+        texts = [payloads[order[a]] if b - a == 1 else _array(payloads, order[a:b]) for a, b in spans]
+        return Messages(
+            sent_ms[first], [topics[at] for at in code[first].tolist()], texts, sizes, _if_any(retain[first])
+        )
 
     def _batched(self, readings: pd.DataFrame, batch_ms: int) -> Messages:
         places, place = self._places(readings)
         gateways, gateway_of = _distinct([wire.gateway_topic(p.station_id, p.building_id) for p in places])
-        time_ms, gateway = readings["time_ms"].to_numpy(np.int64), gateway_of[place]
-        order = np.lexsort((gateway, time_ms // batch_ms))
-        names = [json.dumps(p.point_id) for p in places]
-        bodies = [f'{{"point":{names[at]},{body}}}' for at, body in zip(place.tolist(), _bodies(readings), strict=True)]
-        edges = _edges(time_ms[order] // batch_ms, gateway[order])
+        sent_ms, gateway = _sent_ms(readings), gateway_of[place]
+        order = np.lexsort((gateway, sent_ms // batch_ms))
+        names = [f'"point":{json.dumps(p.point_id)},' for p in places]
+        named = _named(readings)
+        bodies = [
+            f"{{{'' if device else names[at]}{body}}}"
+            for at, device, body in zip(place.tolist(), named.tolist(), _bodies(readings), strict=True)
+        ]
+        edges = _edges(sent_ms[order] // batch_ms, gateway[order])
         spans = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
-        payloads = ["[" + ",".join(bodies[at] for at in order[first:last]) + "]" for first, last in spans]
+        payloads = [_array(bodies, order[first:last]) for first, last in spans]
         topics = [gateways[gateway[order[first]]] for first in edges[:-1]]
-        batches = Messages(time_ms[order[edges[1:] - 1]], topics, payloads, np.diff(edges))
+        batches = Messages(sent_ms[order[edges[1:] - 1]], topics, payloads, np.diff(edges))
         return batches.merged(Messages.none())
 
     def _places(self, readings: pd.DataFrame) -> tuple[list[_Place], Int64]:
@@ -149,9 +183,59 @@ class Encoder:
 
 def _bodies(readings: pd.DataFrame) -> list[str]:
     """Return the fields of each reading as JSON, without the braces."""
-    columns = [_numbers('"ts":', readings["time_ms"]), _numbers(',"t":', readings["temperature_c"], missing="null")]
+    times = [f'"ts":{value},' for value in readings["time_ms"].tolist()]
+    for row in np.flatnonzero(_marks(readings, "timeless")):
+        times[row] = ""
+    columns = [times, _numbers('"t":', readings["temperature_c"], missing="null")]
     columns += [_numbers(f',"{key}":', readings[name]) for name, key in _OPTIONAL.items() if name in readings]
+    columns += [_texts(readings[name], key) for name, key in _TEXTS.items() if name in readings]
     return ["".join(fields) for fields in zip(*columns, strict=True)]
+
+
+def _texts(values: pd.Series[str], key: str) -> list[str]:
+    """Return each text after its key, nothing where it is empty or missing; flags are words with commas between."""
+    code, names = pd.factorize(values)
+    said = [json.dumps(name.split(",") if key == _FLAGS else name, separators=(",", ":")) for name in names]
+    texts = [f',"{key}":{text}' if name else "" for name, text in zip(names, said, strict=True)]
+    return [texts[at] for at in code.tolist()] if -1 not in code else [texts[at] if at >= 0 else "" for at in code]
+
+
+def _named(readings: pd.DataFrame) -> Bool:
+    """Mark readings that name their device."""
+    if "device_id" not in readings:
+        return np.zeros(len(readings), dtype=np.bool_)
+    return (readings["device_id"].notna() & (readings["device_id"] != "")).to_numpy(np.bool_)
+
+
+def _array(objects: Sequence[str], chosen: Int64) -> str:
+    return "[" + ",".join(objects[at] for at in chosen.tolist()) + "]"
+
+
+def _sent_ms(readings: pd.DataFrame) -> Int64:
+    return readings["sent_ms" if "sent_ms" in readings else "time_ms"].to_numpy(np.int64)
+
+
+def _if_any(marks: Bool) -> Bool | None:
+    return marks if marks.any() else None
+
+
+def _messages_of(readings: pd.DataFrame, sent_ms: Int64, place: Int64) -> Int64 | None:
+    """Return for each reading the row of the first one in its message; None where each has its own."""
+    if "group" not in readings:
+        return None
+    group = readings["group"].to_numpy(np.int64)
+    together = np.flatnonzero((group >= 0) & ~_marks(readings, "unreadable"))
+    if not together.size:
+        return None
+    message = np.arange(len(readings), dtype=np.int64)
+    keys = np.stack([place[together], group[together], sent_ms[together], _marks(readings, "retain")[together]])
+    number = np.unique(keys, axis=1, return_inverse=True)[1]
+    order = np.argsort(number, kind="stable")
+    starts = np.flatnonzero(np.diff(number[order], prepend=-1))
+    within = np.arange(order.size) - np.repeat(starts, np.diff(starts, append=order.size))
+    head = np.maximum.accumulate(np.where(within % MAX_BATCH == 0, np.arange(order.size), 0))
+    message[together[order]] = together[order[head]]
+    return message
 
 
 def _numbers(key: str, values: pd.Series[float], missing: str | None = None) -> list[str]:
@@ -164,10 +248,10 @@ def _numbers(key: str, values: pd.Series[float], missing: str | None = None) -> 
     return texts
 
 
-def _unreadable(readings: pd.DataFrame) -> Bool:
-    if "unreadable" not in readings:
+def _marks(readings: pd.DataFrame, name: str) -> Bool:
+    if name not in readings:
         return np.zeros(len(readings), dtype=np.bool_)
-    return readings["unreadable"].to_numpy(np.bool_)
+    return readings[name].to_numpy(np.bool_)
 
 
 def _distinct(names: Sequence[str]) -> tuple[list[str], Int64]:

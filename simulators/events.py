@@ -14,7 +14,7 @@ reported stop, a leak, or none at all, since many things that make rooms cold ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ from heatwatch.domain.register import FAR_FUTURE_MS, PointRow
 from heatwatch.errors import BadInput
 from simulators.arrays import Bool, Float64, Int64
 
-STATION, BUILDING, RISER, ROOM = "station", "building", "riser", "room"
+TOWN, STATION, BUILDING, RISER, ROOM = "town", "station", "building", "riser", "room"
 _KEYS = {STATION: "station_id", BUILDING: "building_id", RISER: "riser", ROOM: "point_id"}
 
 
@@ -33,16 +33,24 @@ _KEYS = {STATION: "station_id", BUILDING: "building_id", RISER: "riser", ROOM: "
 class Subject:
     """Whom something happens to: a ``station``, a ``building``, a ``riser`` or a ``room`` of the register.
 
-    A room is named by its point.
+    A room is named by its point; the whole ``town`` has no name.
     """
 
     kind: str
-    name: str
+    name: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a kind that nobody knows."""
-        if self.kind not in _KEYS:
-            raise BadInput(f"{self.kind!r} is no kind of subject", where="event", mend=f"one of {', '.join(_KEYS)}")
+        """Refuse a kind that nobody knows, and a town with a name."""
+        kinds = (TOWN, *_KEYS)
+        if self.kind not in kinds:
+            raise BadInput(f"{self.kind!r} is no kind of subject", where="subject", mend=f"one of {', '.join(kinds)}")
+        if self.kind == TOWN and self.name:
+            raise BadInput(f"a town has no name, but {self.name!r} is given", where="subject", mend="leave it out")
+
+    @property
+    def said(self) -> str:
+        """Return it as one says it."""
+        return f"{self.kind} {self.name}".strip()
 
     def among(self, points: Sequence[PointRow]) -> Bool:
         """Mark the rooms that belong to it: shape (rooms,).
@@ -52,9 +60,11 @@ class Subject:
         BadInput
             If there are none.
         """
+        if self.kind == TOWN:
+            return np.ones(len(points), dtype=np.bool_)
         rooms = np.array([getattr(row, _KEYS[self.kind]) == self.name for row in points], dtype=np.bool_)
         if not rooms.any():
-            raise BadInput(f"the town has no {self.kind} {self.name}", where="event")
+            raise BadInput(f"the town has no {self.kind} {self.name}", where="town")
         return rooms
 
 
@@ -125,8 +135,11 @@ class Event:
     def __post_init__(self) -> None:
         """Refuse an event that ends before it begins."""
         if self.end_ms < self.start_ms:
-            raise BadInput(f"{type(self).__name__} of {self.subject.name} ends before it begins", where="event")
-        if self.needs_station and self.subject.kind != STATION:
+            raise BadInput(f"{type(self).__name__} of {self.subject.said} ends before it begins", where="event")
+        if self.stops_heat and self.subject.kind == TOWN:
+            mend = "name its stations one by one"
+            raise BadInput(f"{type(self).__name__} does not happen to a whole town", where="event", mend=mend)
+        if self.needs_station and self.subject.kind not in {STATION, TOWN}:
             raise BadInput(f"{type(self).__name__} happens to a station, not to a {self.subject.kind}", where="event")
 
     @property
@@ -315,12 +328,15 @@ class NightSetback(_OfStation):
         By how much the supply temperature is lower [K].
     utc_offset_h
         Local time less UTC [h].
+    declared
+        Whether it is agreed: the register then says which hours are heated.
     """
 
     from_h: float = 22.0
     to_h: float = 5.0
     by_k: float = 12.0
     utc_offset_h: float = 8.0
+    declared: bool = False
 
     def act(self, middle_ms: Int64) -> Action:
         """Lower the curve by night."""
@@ -375,6 +391,21 @@ class DisconnectedHome(Event):
     def act(self, middle_ms: Int64) -> Action:
         """No flow."""
         return self._shares(middle_ms, "flow", 0.0)
+
+
+EVENTS: Mapping[str, type[Event]] = {
+    "boiler_trip": BoilerTrip,
+    "pump_failure": PumpFailure,
+    "burst_main": BurstMain,
+    "planned_stop": PlannedStop,
+    "closed_valve": ClosedValve,
+    "air_in_riser": AirInRiser,
+    "night_setback": NightSetback,
+    "season_start": SeasonStart,
+    "weak_station": WeakStation,
+    "disconnected_home": DisconnectedHome,
+}
+"""Every event by the name that files give it."""
 
 
 @dataclass(frozen=True, slots=True)

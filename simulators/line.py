@@ -18,6 +18,8 @@ from heatwatch.broker import CLOSED_PLAIN, Address, lasts, meaning, refusal
 from simulators import packets
 from simulators.packets import Incoming
 
+Message = tuple[str, str, bool]
+"""Topic, payload, and whether the broker is to keep it for whoever subscribes later."""
 KEEP_ALIVE_S = 30.0
 ANSWER_S = 15.0
 LONGEST_PAUSE_S = 4.0
@@ -120,8 +122,8 @@ class Line:
         self._client_id, self._address, self._topic = client_id, address, topic
         self._state = _State.AWAY
         self._socket: socket.socket | None = None
-        self._waiting: deque[tuple[str, str]] = deque()
-        self._flying: dict[int, tuple[str, str]] = {}
+        self._waiting: deque[Message] = deque()
+        self._flying: dict[int, Message] = {}
         self._number = 0
         self._attempts = self._failures = 0
         self._last_try = True
@@ -151,8 +153,8 @@ class Line:
         """Whether it waits to be able to write."""
         return self._to_write
 
-    def give(self, messages: Iterable[tuple[str, str]]) -> None:
-        """Take topics and payloads to be published."""
+    def give(self, messages: Iterable[Message]) -> None:
+        """Take messages to be published."""
         self._waiting.extend(messages)
 
     def open(self, now_s: float, way: Way) -> None:
@@ -338,8 +340,8 @@ class Line:
         self._number = self._number % packets.MOST_NUMBERS + 1
         while self._number in self._flying:
             self._number = self._number % packets.MOST_NUMBERS + 1
-        topic, payload = self._flying[self._number] = self._waiting.popleft()
-        return packets.publish(self._number, topic, payload)
+        topic, payload, retain = self._flying[self._number] = self._waiting.popleft()
+        return packets.publish(self._number, topic, payload, retain=retain)
 
     def _explained(self, error: Exception) -> Lost:
         if isinstance(error, Lost):

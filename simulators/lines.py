@@ -17,7 +17,7 @@ from typing import Protocol
 from heatwatch import wire
 from heatwatch.broker import Address
 from heatwatch.errors import BadInput
-from simulators.line import Line, Lost, Way
+from simulators.line import Line, Lost, Message, Way
 from simulators.packets import NotMqtt
 
 _OPENING = 64
@@ -84,7 +84,7 @@ class Lines:
         self._lines = [Line(client_id, address, topic)]
         self._lines += [Line(f"{client_id}-{number}", address) for number in range(1, size)]
         self._line_of = {wire.CLOCK_TOPIC: self._lines[0]}
-        self._given: deque[Sequence[tuple[str, str]]] = deque()
+        self._given: deque[Sequence[Message]] = deque()
         self._away = [(0.0, number) for number in range(size)]
         self._opening: set[Line] = set()
         self._watched: dict[Line, tuple[int, int]] = {}
@@ -108,8 +108,8 @@ class Lines:
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread.start()
 
-    def give(self, messages: Sequence[tuple[str, str]]) -> None:
-        """Hand over topics and payloads, from any thread."""
+    def give(self, messages: Sequence[Message]) -> None:
+        """Hand over messages, from any thread."""
         self._given.append(messages)
         self._wake()
 

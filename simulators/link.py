@@ -114,15 +114,23 @@ class Link:
         """
         self.publish_all([topic], [payload])
 
-    def publish_all(self, topics: Sequence[str], payloads: Sequence[str]) -> None:
+    def publish_all(self, topics: Sequence[str], payloads: Sequence[str], retain: Sequence[bool] | None = None) -> None:
         """Hand over messages in order; waits as `publish` does.
+
+        Parameters
+        ----------
+        topics, payloads
+            Of each message.
+        retain
+            Which the broker is to keep for whoever subscribes later; None for none.
 
         Raises
         ------
         Unavailable
             As `publish`.
         """
-        messages = zip(topics, payloads, strict=True)
+        retain = [False] * len(topics) if retain is None else retain
+        messages = zip(topics, payloads, retain, strict=True)
         while some := list(islice(messages, _AT_A_TIME)):
             self.wait_listening()
             if self._sent - self._lines.confirmed >= _UNCONFIRMED:

@@ -18,6 +18,7 @@ CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP = 2, 3, 4, 9, 13
 MOST_NUMBERS = 65_535
 _LONGEST_BODY = 268_435_455
 _ONE_BYTE, _TWO_BYTES = 1 << 7, 1 << 14
+_PUBLISH_1, _PUBLISH_1_RETAINED = b"\x32", b"\x33"
 _CLEAN, _USER, _PASSWORD = 0x02, 0x80, 0x40
 _PUBACK_2 = b"\x40\x02"
 
@@ -40,15 +41,16 @@ def subscribe(number: int, topic: str) -> bytes:
     return b"\x82" + _length(len(body)) + body
 
 
-def publish(number: int, topic: str, payload: str) -> bytes:
-    r"""Return a message at QoS 1.
+def publish(number: int, topic: str, payload: str, *, retain: bool = False) -> bytes:
+    r"""Return a message at QoS 1; with `retain` the broker keeps it for whoever subscribes later.
 
     >>> publish(258, "a", "b")
     b'2\x06\x00\x01a\x01\x02b'
     """
     name, body = topic.encode(), payload.encode()
     length = 4 + len(name) + len(body)
-    return b"".join((b"2", _length(length), len(name).to_bytes(2), name, number.to_bytes(2), body))
+    head = _PUBLISH_1_RETAINED if retain else _PUBLISH_1
+    return b"".join((head, _length(length), len(name).to_bytes(2), name, number.to_bytes(2), body))
 
 
 def puback(number: int) -> bytes:

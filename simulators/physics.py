@@ -259,7 +259,7 @@ class RoomModel:
         ----------
         index
             Number of the block.
-        offset_ms : shape (rooms,)
+        offset_ms : shape (rooms,) or (48, rooms)
             How long after the beginning of an interval each room is asked [ms], less than an interval.
 
         Returns
@@ -269,7 +269,7 @@ class RoomModel:
         """
         part, rest_s = np.divmod(offset_ms / SECOND_MS, self.step_s)
         step = np.arange(INTERVALS_PER_BLOCK)[:, None] * self.parts + part.astype(np.int64)
-        return self._within(self.block(index), step, np.arange(offset_ms.size), rest_s)
+        return self._within(self.block(index), step, np.arange(offset_ms.shape[-1]), rest_s)
 
     def supply(self, time_ms: Int64) -> tuple[Float64, Float64, Float64]:
         """Return supply and return [degC] and flow [m3/h] of the stations at instants [ms]: each (n, stations).

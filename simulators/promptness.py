@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from heatwatch.domain.findings import FindingKind
+from heatwatch.domain.findings import FindingKind, SubjectKind
 from heatwatch.domain.instants import HOUR_MS
 from heatwatch.domain.notices import NoticeKind
 from heatwatch.domain.tickets import TicketKind
@@ -105,7 +105,8 @@ def answers(
     deeds
         ``id, kind, subject_kind, subject_id`` (text), ``cause_start, done, due`` (UTC instants): when the cause
         began as far as was known, when the ticket was opened or the notice published (NaT: it was not), and by when
-        it had to be (NaT: no deadline). An `id` that speaks of several subjects has a row for each.
+        it had to be (NaT: no deadline). An `id` that speaks of several subjects has a row for each. Optional is
+        ``closed``: until then what begins later joins it (NaT: it is open).
     truth
         What `true_findings` returns.
     places
@@ -117,8 +118,10 @@ def answers(
     Notes
     -----
     An answer belongs to what is true of its subject, or of something inside it, if the time from its
-    `cause_start` to its `done` touches the true interval. A deadline is counted from the true start: `due` is moved
-    by as much as the known start of the cause is off. The answer that was done first is the one that is judged.
+    `cause_start` to its `done`, or until it is closed, touches the true interval. A deadline is counted from the true
+    start: `due` is moved by as much as the known start of the cause is off. The answer that was done first is the one
+    that is judged; what it answers may begin later, and has then waited for nothing. A station's stop asks for no
+    notice beside those of its houses.
     """
     kinds = NOTICES if within_h is not None else TICKETS
     scored = [kind for kind in kinds if CAUSES[kind][0] in set(truth["finding"])]
@@ -140,7 +143,7 @@ def answers(
         false=len(ids - set(pairs["id"])),
         further=len(set(pairs["id"]) - set(first["id"])),
         left_out=len(set(deeds["id"]) - ids),
-        delay=Spread.of((judged["done_ms"] - judged["start_ms"]).to_numpy(dtype=np.int64), signed=True),
+        delay=Spread.of((judged["done_ms"] - judged["start_ms"]).clip(lower=0).to_numpy(dtype=np.int64), signed=True),
     )
 
 
@@ -156,15 +159,18 @@ def _true(kind: FindingKind, one: Agreement) -> pd.DataFrame:
 def _dated(deeds: pd.DataFrame) -> pd.DataFrame:
     """Return tickets or notices with their moments in ms, one that has not come as `NEVER_MS`."""
     moments = {f"{name}_ms": milliseconds(deeds[name]) for name in ("cause_start", "done", "due")}
-    return deeds[["id", "kind", *_WHO]].assign(**moments)
+    closed_ms = milliseconds(deeds["closed"]) if "closed" in deeds else moments["done_ms"]
+    return deeds[["id", "kind", *_WHO]].assign(**moments, closed_ms=closed_ms)
 
 
 def _asking(truth: pd.DataFrame, kinds: Sequence[str], within_h: float | None) -> pd.DataFrame:
     """Return what may be answered, numbered, `demanded` where it must be."""
     causes = {str(cause) for kind in kinds for cause in CAUSES[kind]}
     asking = truth[truth["finding"].isin(causes)].reset_index(drop=True)
-    long = asking["end_ms"] - asking["start_ms"] >= (within_h or 0.0) * HOUR_MS
-    return asking.assign(row=np.arange(len(asking)), demanded=asking["demanded"] & long)
+    asked = asking["demanded"] & (asking["end_ms"] - asking["start_ms"] >= (within_h or 0.0) * HOUR_MS)
+    if within_h is not None:
+        asked &= asking["subject_kind"] != SubjectKind.STATION
+    return asking.assign(row=np.arange(len(asking)), demanded=asked)
 
 
 def _pairs(issued: pd.DataFrame, asking: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
@@ -172,7 +178,8 @@ def _pairs(issued: pd.DataFrame, asking: pd.DataFrame, places: pd.DataFrame) -> 
     whose = pd.concat([asking[["row", *_WHO]], *_above(asking, places)], ignore_index=True)
     pairs = whose.merge(issued, on=_WHO).merge(asking.drop(columns=_WHO), on="row")
     fits = [finding in CAUSES[kind] for kind, finding in zip(pairs["kind"], pairs["finding"], strict=True)]
-    touches = (pairs["cause_start_ms"] <= pairs["end_ms"]) & (pairs["done_ms"] >= pairs["start_ms"])
+    until_ms = pairs[["done_ms", "closed_ms"]].max(axis="columns")
+    touches = (pairs["cause_start_ms"] <= pairs["end_ms"]) & (until_ms >= pairs["start_ms"])
     return pairs[np.array(fits, dtype=np.bool_) & touches].drop_duplicates(["row", "id"])
 
 

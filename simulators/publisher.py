@@ -1,6 +1,6 @@
 """Publishing in time order, with a clock that moves only when `serve` has done the last step.
 
-The order of things in one step: the readings measured in it; the broker's confirmation of them all; the tick that
+The order of things in one step: the readings sent in it; the broker's confirmation of them all; the tick that
 says so; the report of `serve` that it has done it. A broker to which the connection broke may have restarted and
 lost what it had confirmed, and the subscription of `serve` too: then, as at first, an empty step asks whether
 `serve` is there, and the step is published again from its beginning. A reading that arrives twice counts once.
@@ -201,7 +201,8 @@ class SteppedPublisher:
                 return
 
     def _publish(self, messages: Messages) -> None:
-        self._link.publish_all(messages.topics, messages.payloads)
+        retain = None if messages.retained is None else messages.retained.tolist()
+        self._link.publish_all(messages.topics, messages.payloads, retain)
         if self.clock:
             self._link.wait_confirmed()
 

@@ -68,12 +68,12 @@ def simulate(
     batch: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Progress:
-    """Publish what a town measures from `start_ms` (included) to `end_ms` (excluded), as it measures it.
+    """Publish what a town sends from `start_ms` (included) to `end_ms` (excluded), when it sends it.
 
     `batch` and `progress` are those of `replay`; nothing is computed further ahead than the publisher's longest
     move of the clock.
     """
     encoder = Encoder(town.points(), batch_ms=publisher.step_ms if batch else None)
     return publisher.play(
-        lambda first_ms, last_ms: encoder.encode(town.readings(first_ms, last_ms)), start_ms, end_ms, progress=progress
+        lambda first_ms, last_ms: encoder.encode(town.sent(first_ms, last_ms)), start_ms, end_ms, progress=progress
     )

@@ -13,6 +13,7 @@ from heatwatch.errors import BadInput
 from simulators.arrays import Bool, Float64, Int64
 from simulators.building import ENVELOPES, Fabric, draw_fabric, locate
 from simulators.events import Event
+from simulators.faults import Fault
 from simulators.layout import Plan
 from simulators.physics import Habits, Physics
 from simulators.plant import Stations
@@ -96,6 +97,8 @@ class TownSettings:
         Weather that was measured (``time, outdoor_c``), in place of what `weather` makes up.
     events
         What else happens, beside the outage and the silence above.
+    faults
+        What else thermometers, gateways and the network do.
     """
 
     seed: int = 1
@@ -115,6 +118,7 @@ class TownSettings:
     physics: PhysicsSettings = field(default_factory=PhysicsSettings)
     weather_file: Path | None = None
     events: Sequence[Event] = ()
+    faults: Sequence[Fault] = ()
 
     def __post_init__(self) -> None:
         """Refuse what makes no town."""

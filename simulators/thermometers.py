@@ -11,8 +11,8 @@ from simulators.arrays import Bool, Float64, Int64
 
 _STREAM_DEVICES = 3
 _STREAM_NOISE = 4
-_COUNTER_SIZE = 65_536
-_DAYS_PER_PERCENT = 9.0
+COUNTER_SIZE = 65_536
+DAYS_PER_PERCENT = 9.0
 _HUMIDITY_AT_20_C = 36.0
 _HUMIDITY_PER_K = -1.5
 
@@ -43,16 +43,17 @@ class ThermometerSettings:
 class Measured:
     """What thermometers said at consecutive moments; arrays of shape (moments, thermometers).
 
-    Temperature [degC], relative humidity [%], battery [%], the counter of readings; whether the payload could
-    not be read, and how often the reading was sent.
+    Temperature as felt and as said [degC], relative humidity [%], battery [%], the counter of readings; whether the
+    payload could not be read, and whether the reading was sent twice.
     """
 
+    felt_c: Float64
     temp_c: Float64
     humidity_pct: Float64
     battery_pct: Int64
     seq: Int64
     unreadable: Bool
-    sendings: Int64
+    twice: Bool
 
 
 class Thermometers:
@@ -91,22 +92,24 @@ class Thermometers:
         """
         s, shape = self.settings, true_c.shape
         rng = np.random.default_rng([self._seed, _STREAM_NOISE, block])
-        noise_k = rng.standard_normal(shape) * s.noise_k
+        felt_c = true_c + rng.standard_normal(shape) * s.noise_k
         humidity = _HUMIDITY_AT_20_C + _HUMIDITY_PER_K * (true_c - 20.0) + self._dryness_pct
         humidity += rng.standard_normal(shape) * 0.5
         unreadable = (rng.random(shape) < s.unreadable_share) & self.broken
         twice = (rng.random(shape) < s.duplicate_share) & ~unreadable
         interval = block * shape[0] + np.arange(shape[0], dtype=np.int64)[:, None]
         return Measured(
-            temp_c=np.rint((true_c + noise_k) * self.steps_per_k) / self.steps_per_k,
+            felt_c=felt_c,
+            temp_c=np.rint(felt_c * self.steps_per_k) / self.steps_per_k,
             humidity_pct=np.clip(np.rint(humidity * 2.0) / 2.0, 5.0, 95.0),
-            battery_pct=self._battery(interval),
-            seq=np.broadcast_to(interval % _COUNTER_SIZE, shape),
+            battery_pct=self.battery_pct(interval),
+            seq=np.broadcast_to(interval % COUNTER_SIZE, shape),
             unreadable=unreadable,
-            sendings=1 + twice.astype(np.int64),
+            twice=twice,
         )
 
-    def _battery(self, interval: Int64) -> Int64:
+    def battery_pct(self, interval: Int64) -> Int64:
+        """Return the batteries [%], shape (n, count), in intervals by their numbers, shape (n, 1)."""
         days = interval * self._interval_ms / DAY_MS
-        left: Int64 = np.maximum(self._battery_pct - days / _DAYS_PER_PERCENT, 1.0).astype(np.int64)
+        left: Int64 = np.maximum(self._battery_pct - days / DAYS_PER_PERCENT, 1.0).astype(np.int64)
         return left

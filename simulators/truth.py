@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from heatwatch.domain.findings import COLUMNS, FindingKind, SubjectKind
+from heatwatch.domain.findings import COLUMNS, FindingKind
 from heatwatch.domain.instants import HOUR_MS
-from heatwatch.domain.register import PointRow
-from simulators.arrays import Int64
+from heatwatch.domain.register import FAR_FUTURE_MS, PointRow
+from simulators.arrays import Bool, Int64
 from simulators.events import Event, Outage, outages
-
-OUTAGE_COLUMNS = list(COLUMNS[FindingKind.DATA_OUTAGE])
+from simulators.faults import NAMES
+from simulators.slate import Placed
+from simulators.value_faults import BatteryDeath
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,10 @@ class Truth:
     heat_outages
         ``subject_kind, subject_id, start, end, open, duration_h, points``; a station's beside its houses'.
     data_outages
-        The columns of the findings; from the last reading before the silence to the first one after it.
+        The columns of the findings; from the last reading that was kept to the next one that was, told by the true
+        moments of measuring. What goes on for ever has no duration where no moment is asked for.
+    sensor_faults
+        The columns of the findings.
     broken_thermometers
         ``point_id, start, kind``: which ones send payloads that cannot be read.
     leaks
@@ -40,29 +44,9 @@ class Truth:
     cold_rooms: pd.DataFrame
     heat_outages: pd.DataFrame
     data_outages: pd.DataFrame
+    sensor_faults: pd.DataFrame
     broken_thermometers: pd.DataFrame
     leaks: pd.DataFrame
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """The points of one building that fall silent, and between which readings [ms].
-
-    `members` counts all points of the building, silent or not.
-    """
-
-    building_id: str
-    members: int
-    point_ids: tuple[str, ...]
-    last_ms: Int64
-    first_ms: Int64
-
-    def seen_at(self, as_of_ms: int | None, break_ms: int) -> Silence:
-        """Leave out the points that at `as_of_ms` have not yet been silent for `break_ms`."""
-        until_ms = self.first_ms if as_of_ms is None else np.minimum(self.first_ms, as_of_ms)
-        kept = until_ms - self.last_ms >= break_ms
-        points = tuple(point for point, keep in zip(self.point_ids, kept, strict=True) if keep)
-        return replace(self, point_ids=points, last_ms=self.last_ms[kept], first_ms=self.first_ms[kept])
 
 
 def instants(time_ms: Int64) -> pd.Series[pd.Timestamp]:
@@ -81,7 +65,8 @@ def heat_outages(events: Sequence[Event], points: Sequence[PointRow], as_of_ms: 
     end_ms = np.array([outage.end_ms for outage in begun], dtype=np.int64)
     subjects = [(str(outage.kind), outage.name) for outage in begun]
     points_of = np.array([outage.points for outage in begun], dtype=np.int64)
-    return _spans(subjects, start_ms, end_ms, as_of_ms).assign(points=points_of)
+    is_open = np.zeros(end_ms.size, dtype=np.bool_) if as_of_ms is None else end_ms > as_of_ms
+    return spans_frame(subjects, start_ms, end_ms, is_open, as_of_ms).assign(points=points_of)
 
 
 def _merged(made: Sequence[Outage]) -> list[Outage]:
@@ -124,42 +109,72 @@ def leaks(events: Sequence[Event], as_of_ms: int | None) -> pd.DataFrame:
     )
 
 
-def data_outages(silence: Silence | None, as_of_ms: int | None, break_ms: int) -> pd.DataFrame:
-    """Return the outages of silent points, and of their building while more than half of it is silent."""
-    if silence is None:
-        return _spans([], np.empty(0, np.int64), np.empty(0, np.int64), None).assign(part_of="")[OUTAGE_COLUMNS]
-    seen = silence.seen_at(as_of_ms, break_ms)
-    points = [(str(SubjectKind.POINT), point) for point in seen.point_ids]
-    span = _building_span(seen, as_of_ms)
-    buildings = [(str(SubjectKind.BUILDING), silence.building_id)] * len(span)
-    of_points = _spans(points, seen.last_ms, seen.first_ms, as_of_ms)
-    of_buildings = _spans(buildings, span[:, 0], span[:, 1], as_of_ms)
-    of_points = of_points.assign(part_of=f"building:{silence.building_id}" if len(span) else "")
-    frames = [frame for frame in (of_buildings.assign(part_of=""), of_points) if len(frame)] or [of_points]
-    return pd.concat(frames, ignore_index=True)[OUTAGE_COLUMNS]
+def sensor_faults(
+    placed: Sequence[Placed],
+    points: Sequence[PointRow],
+    low_since_ms: Mapping[tuple[int, int], int],
+    span_ms: tuple[int, int | None],
+) -> pd.DataFrame:
+    """Return when readings were not the room's temperature, or their times not true, in the columns of the findings.
+
+    What is said of one kind about one point at once, or without a pause, is one fault.
+
+    Parameters
+    ----------
+    placed
+        What is wrong with whom.
+    points
+        One row a room.
+    low_since_ms
+        By fault (its place in `placed`) and room: when the battery was first said to be low [ms].
+    span_ms
+        The town's start, and now; None for all times [ms].
+    """
+    first_ms, as_of_ms = span_ms
+    rows: list[tuple[str, str, int, int, str]] = []
+    for number, one in enumerate(placed):
+        name = NAMES[type(one.fault)]
+        for room, until_ms in zip(one.rooms.tolist(), one.until_ms.tolist(), strict=True) if one.fault.kind else ():
+            start_ms = max(one.fault.start_ms, first_ms)
+            if isinstance(one.fault, BatteryDeath):
+                start_ms = low_since_ms.get((number, room), FAR_FUTURE_MS)
+            end_ms = min(until_ms, one.fault.end_ms)
+            if start_ms < end_ms and (as_of_ms is None or start_ms <= as_of_ms):
+                rows.append((points[room].point_id, one.fault.kind, start_ms, end_ms, name))
+    whole = _runs(rows)
+    start_ms_of, end_ms_of = (np.array([row[at] for row in whole], dtype=np.int64) for at in (2, 3))
+    is_open = end_ms_of > (FAR_FUTURE_MS - 1 if as_of_ms is None else as_of_ms)
+    frame = spans_frame([row[:2] for row in whole], start_ms_of, end_ms_of, is_open, as_of_ms)
+    frame = frame.rename(columns={"subject_kind": "point_id", "subject_id": "kind"})
+    return frame.assign(detail=[row[4] for row in whole])[list(COLUMNS[FindingKind.SENSOR_FAULT])]
 
 
-def _building_span(silence: Silence, as_of_ms: int | None) -> Int64:
-    """Return when more than half of the building's points, at least two, are silent at once: (0 or 1, 2)."""
-    silent, needed = len(silence.point_ids), max(silence.members // 2 + 1, 2)
-    if silent < needed:
-        return np.empty((0, 2), dtype=np.int64)
-    start_ms = np.sort(silence.last_ms)[needed - 1]
-    end_ms = np.sort(silence.first_ms)[silent - needed]
-    too_early = as_of_ms is not None and start_ms >= as_of_ms
-    return np.array([[start_ms, end_ms]], dtype=np.int64)[int(too_early) :]
+def _runs(rows: Sequence[tuple[str, str, int, int, str]]) -> list[tuple[str, str, int, int, str]]:
+    """Return spans, by name and kind, with those that touch joined; their details joined by ``+``."""
+    found: list[tuple[str, str, int, int, str]] = []
+    for row in sorted(rows):
+        if found and found[-1][:2] == row[:2] and row[2] <= found[-1][3]:
+            point, kind, start_ms, end_ms, detail = found[-1]
+            names = dict.fromkeys([*detail.split("+"), row[4]])
+            found[-1] = (point, kind, start_ms, max(end_ms, row[3]), "+".join(names))
+        else:
+            found.append(row)
+    return found
 
 
-def _spans(subjects: list[tuple[str, str]], start_ms: Int64, end_ms: Int64, as_of_ms: int | None) -> pd.DataFrame:
-    is_open = np.zeros(end_ms.size, dtype=np.bool_) if as_of_ms is None else end_ms > as_of_ms
+def spans_frame(
+    subjects: Sequence[tuple[str, str]], start_ms: Int64, end_ms: Int64, is_open: Bool, as_of_ms: int | None
+) -> pd.DataFrame:
+    """Return ``subject_kind, subject_id, start, end, open, duration_h``; what goes on lasts until `as_of_ms`."""
     until_ms = end_ms if as_of_ms is None else np.minimum(end_ms, as_of_ms)
+    endless = is_open & (as_of_ms is None)
     return pd.DataFrame(
         {
             "subject_kind": [kind for kind, _ in subjects],
             "subject_id": [subject for _, subject in subjects],
             "start": instants(start_ms),
-            "end": instants(end_ms).mask(pd.Series(is_open)),
+            "end": instants(np.where(is_open, start_ms, end_ms)).mask(pd.Series(is_open)),
             "open": is_open,
-            "duration_h": (until_ms - start_ms) / HOUR_MS,
+            "duration_h": np.where(endless, np.nan, (until_ms - start_ms) / HOUR_MS),
         }
     )

@@ -97,3 +97,41 @@ def test_batches_hold_every_reading_once_within_its_minute_and_building() -> Non
     assert sorted(sent) == sorted(rows)
     assert len(messages) < len(readings) / 20
     assert sum(not topic.endswith("/readings") for topic in messages.topics) == readings["unreadable"].sum() > 0
+
+
+def test_flags_and_devices_are_told_where_there_are_any() -> None:
+    readings = frame([20.0] * 3).assign(
+        flags=["low_battery", "", "a,b"], device_id=pd.Series(["", "d", None], dtype="str")
+    )
+    payloads = [json.loads(payload) for payload in Encoder().encode(readings).payloads]
+    assert payloads == [
+        {"ts": 0, "t": 20.0, "flags": ["low_battery"]},
+        {"ts": 1, "t": 20.0, "device": "d"},
+        {"ts": 2, "t": 20.0, "flags": ["a", "b"]},
+    ]
+    (batch,) = Encoder(batch_ms=MINUTE_MS).encode(readings).payloads
+    assert [one.get("point") for one in json.loads(batch)] == ["p", None, "p"]
+
+
+def test_readings_of_a_group_go_in_one_message_when_they_are_sent() -> None:
+    readings = frame([1.0, 2.0, 3.0, 4.0, 5.0], ["a", "a", "b", "a", "a"]).assign(
+        sent_ms=[7, 7, 7, 7, 9], group=[3, 3, 3, -1, 3], timeless=[True, False, False, False, False]
+    )
+    messages = Encoder().encode(readings)
+    assert messages.time_ms.tolist() == [7, 7, 7, 9]
+    assert messages.sizes.tolist() == [2, 1, 1, 1]
+    first, *others = [json.loads(payload) for payload in messages.payloads]
+    assert first == [{"t": 1.0}, {"ts": 1, "t": 2.0}]
+    assert [one["t"] for one in others] == [3.0, 4.0, 5.0]
+    assert messages.part(1, 3).sizes.tolist() == [1, 1]
+
+
+def test_what_is_to_be_retained_says_so_in_any_cut() -> None:
+    readings = frame([1.0, 2.0, 3.0]).assign(retain=[False, True, False])
+    messages = Encoder().encode(readings)
+    assert messages.retain().tolist() == [False, True, False]
+    assert messages.part(1, 2).retain().tolist() == [True]
+    assert messages.merged(Encoder().encode(frame([4.0]))).retain().tolist() == [False, False, True, False]
+    batches = Encoder(batch_ms=MINUTE_MS).encode(readings)
+    assert sorted(zip(batches.sizes.tolist(), batches.retain().tolist(), strict=True)) == [(1, True), (2, False)]
+    assert Encoder().encode(frame([1.0])).retained is None

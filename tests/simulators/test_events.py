@@ -9,12 +9,14 @@ import pytest
 
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from heatwatch.errors import BadInput
+from simulators import events
 from simulators.arrays import Bool, Float64, Int64
 from simulators.events import (
     BUILDING,
     RISER,
     ROOM,
     STATION,
+    TOWN,
     Action,
     AirInRiser,
     BoilerTrip,
@@ -200,3 +202,34 @@ class TestSome:
             Subject("street", "x")
         with pytest.raises(BadInput, match="no riser 9-9-99"):
             Subject(RISER, "9-9-99").among(points())
+
+
+def test_every_event_has_a_name() -> None:
+    kinds = {type(event) for event in EVENTS}
+    assert set(events.EVENTS.values()) == kinds
+    assert ["".join(part.title() for part in one.split("_")) for one in events.EVENTS] == [
+        kind.__name__ for kind in events.EVENTS.values()
+    ]
+
+
+class TestWholeTown:
+    """A town is a subject like others."""
+
+    def test_it_is_all_rooms(self) -> None:
+        assert Subject(TOWN).among(points()).all()
+        assert Subject(TOWN).said == "town"
+
+    def test_what_is_of_stations_happens_to_all_of_them(self) -> None:
+        weak = model_of(town(), [WeakStation(Subject(TOWN), *SPAN, has=0.3)]).at(HOURS)
+        each = model_of(town(), [WeakStation(Subject(STATION, name), *SPAN, has=0.3) for name in ("S1", "S2")]).at(
+            HOURS
+        )
+        np.testing.assert_array_equal(weak, each)
+
+    def test_what_stops_heat_is_told_station_by_station(self) -> None:
+        with pytest.raises(BadInput, match="does not happen to a whole town"):
+            BurstMain(Subject(TOWN), *SPAN)
+
+    def test_it_has_no_name(self) -> None:
+        with pytest.raises(BadInput, match="a town has no name"):
+            Subject(TOWN, "S1")

@@ -119,7 +119,7 @@ def test_what_is_handed_over_while_a_connection_is_on_its_way_waits_for_it(mosqu
             mosquitto.restart()
             for topic, payload in zip(topics, payloads, strict=True):
                 here._sent += 1
-                here._lines.give([(topic, payload)])
+                here._lines.give([(topic, payload, False)])
         began_s = time.monotonic()
         here.wait_confirmed()
         assert time.monotonic() - began_s < 10

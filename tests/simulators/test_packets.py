@@ -29,13 +29,18 @@ class Recorder(Client):
         return 0
 
 
-@given(st.integers(1, 65_535), texts.filter(len), st.one_of(texts, st.integers(0, 40_000).map(lambda n: "7" * n)))
-def test_a_message_is_what_paho_writes(number: int, topic: str, payload: str) -> None:
+@given(
+    st.integers(1, 65_535),
+    texts.filter(len),
+    st.one_of(texts, st.integers(0, 40_000).map(lambda n: "7" * n)),
+    st.booleans(),
+)
+def test_a_message_is_what_paho_writes(number: int, topic: str, payload: str, retain: bool) -> None:  # noqa: FBT001
     client = Recorder()
     client._sock = object()  # type: ignore[assignment]
-    client._send_publish(number, topic.encode(), payload.encode(), 1)
+    client._send_publish(number, topic.encode(), payload.encode(), 1, retain=retain)
     client._sock = None
-    assert packets.publish(number, topic, payload) == client.written[0]
+    assert packets.publish(number, topic, payload, retain=retain) == client.written[0]
 
 
 @given(texts, st.one_of(st.just(""), texts.filter(len)), st.one_of(st.none(), texts))

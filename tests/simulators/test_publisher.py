@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,15 +16,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from iotcore import Broker
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from heatwatch import wire
 from heatwatch.domain.instants import HOUR_MS, MINUTE_MS
 from heatwatch.errors import Unavailable
 from simulators import link
+from simulators.events import Subject
 from simulators.publisher import Progress, SteppedPublisher
 from simulators.replay import replay, simulate
 from simulators.scenario import TownSettings
 from simulators.town import Town
+from simulators.way_faults import Duplicates, OutOfOrder, Retained, StoresAndForwards
 from tests.peers import HOST, Mosquitto, free_port, mosquitto, wait_for
 from tests.simulators.fake_serve import FakeServe
 
@@ -79,7 +84,8 @@ def steps_of(log: list[tuple[str, bytes]]) -> Iterator[tuple[int, list[int]]]:
             yield wire.Tick.model_validate_json(payload).now, times
             times = []
         else:
-            times.append(json.loads(payload)["ts"])
+            one = json.loads(payload)
+            times += [each["ts"] for each in (one if isinstance(one, list) else [one])]
 
 
 class TestClock:
@@ -184,6 +190,52 @@ def test_gateways_publish_batches_of_the_same_readings(serve: FakeServe, broker:
     singles = sum(topic.endswith("/reading") for topic, _ in serve.readings)
     assert sum(sizes) + singles == reached.readings == len(town.readings(town.start_ms, town.start_ms + HOUR_MS))
     assert len(sizes) == 5 * 12
+
+
+def test_what_comes_late_is_published_when_it_is_sent(serve: FakeServe, broker: AnyBroker) -> None:
+    """History in bursts, out of order, and twice: in the step of its sending, whatever its time."""
+    quiet = TownSettings(rooms=24, rooms_per_building=12, silent_h=0)
+    houses = [Subject("building", "S1-B01"), Subject("building", "S2-B02")]
+    end_ms = quiet.start_ms + 3 * HOUR_MS
+    span = (quiet.start_ms, end_ms + HOUR_MS)
+    faults = (
+        StoresAndForwards(houses[0], *span, every_h=1.0),
+        OutOfOrder(houses[1], *span),
+        Duplicates(houses[1], *span),
+    )
+    town = Town(replace(quiet, faults=faults))
+    with SteppedPublisher(HOST, broker.port, run="r") as publisher:
+        reached = simulate(town, publisher, town.start_ms, end_ms)
+    sent = town.sent(town.start_ms, end_ms)
+    assert reached.readings == len(sent)
+    readable = sent[~sent["unreadable"]]
+    log = [message for message in serve.log if message[1].endswith((b"}", b"]"))]
+    before_ms, published = town.start_ms, 0
+    for now_ms, times in steps_of(log):
+        here = readable["sent_ms"].between(before_ms, now_ms - 1)
+        assert sorted(times) == sorted(readable.loc[here, "time_ms"])
+        before_ms, published = now_ms, published + len(times)
+    assert published == len(readable)
+
+
+def test_a_broker_keeps_what_is_retained_for_who_comes_later(serve: FakeServe, broker: AnyBroker) -> None:
+    quiet = TownSettings(rooms=12, rooms_per_building=12, silent_h=0)
+    flat = Subject("room", "S1-B01-1-101")
+    town = Town(replace(quiet, faults=(Retained(flat, quiet.start_ms, quiet.start_ms + HOUR_MS),)))
+    with SteppedPublisher(HOST, broker.port, run="r") as publisher:
+        simulate(town, publisher, town.start_ms, town.start_ms + 20 * MINUTE_MS)
+    assert len(serve.readings) == len(town.sent(town.start_ms, town.start_ms + 20 * MINUTE_MS))
+    late: list[tuple[str, bytes]] = []
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _client, _user, message: late.append((message.topic, bytes(message.payload)))
+    client.on_connect = lambda client, *_: client.subscribe("heat/+/+/+/reading", 1)
+    client.connect(HOST, broker.port)
+    client.loop_start()
+    wait_for(lambda: bool(late))
+    client.disconnect()
+    client.loop_stop()
+    own = [message for message in serve.readings if message[0].endswith(f"{flat.name}/reading")]
+    assert late == own[-1:]
 
 
 def test_a_replay_publishes_every_row_once_with_its_exact_value(serve: FakeServe, broker: AnyBroker) -> None:

@@ -322,3 +322,25 @@ def test_a_notice_that_was_not_published_is_late() -> None:
     one = answered(given, cold=table(), stops=outages(("h", 10, 20)), within_h=8)
     assert (one.demanded, one.answered, one.judged, one.on_time, one.issued) == (1, 0, 1, 0, 0)
     assert (one.recall, one.precision, one.delay) == (0, None, None)
+
+
+def test_a_station_asks_for_no_notice_beside_its_houses() -> None:
+    stops = pd.concat([outages(("h", 10, 20), ("k", 10, 20)), table(("s", 10, 20)).assign(subject_kind="station")])
+    given = deeds(("1", "stop", "building", "h", 10, 17.5, 18), ("1", "stop", "building", "k", 10, 17.5, 18))
+    one = answered(given, cold=table(), stops=stops, within_h=8)
+    assert (one.demanded, one.answered, one.on_time, one.false) == (2, 2, 2, 0)
+    whole = answered(deeds(("1", "stop", "station", "s", 10, 17.5, 18)), cold=table(), stops=stops, within_h=8)
+    assert (whole.demanded, whole.answered, whole.on_time, whole.false) == (2, 2, 2, 0)
+
+
+def test_an_open_ticket_takes_in_what_begins_later() -> None:
+    """Rooms turn cold 5 h after their house's ticket was opened; after it is closed they need one of their own."""
+    ticket = deeds(("1", "heat_outage", "building", "h", 10, 11, None))
+    cold, stops = table(("a", 16, 20), ("b", 30, 40)), outages(("h", 10, 19))
+    never, still, closed = (
+        answered(given, cold=cold, stops=stops)
+        for given in (ticket, ticket.assign(closed=at([None])), ticket.assign(closed=at([25])))
+    )
+    assert (never.answered, still.answered, closed.answered) == (1, 3, 2)
+    assert still.delay is not None
+    assert (still.delay.median_h, still.delay.p90_h) == (0, 0.8)
