@@ -285,11 +285,17 @@ def changed_subjects(timeline: Timeline, before: Found | None, now: Found) -> se
 
 
 def _missing_in(rows: Records, others: Records) -> Records:
-    if not len(rows) or not len(others):
-        return rows
+    """Return the rows that are not among `others`; most stand at the same place in both, and are not looked up."""
     raw = np.dtype((np.void, rows.dtype.itemsize))
-    known = set(np.ascontiguousarray(others).view(raw).tolist())
-    return rows[[row not in known for row in np.ascontiguousarray(rows).view(raw).tolist()]]
+    mine, theirs = np.ascontiguousarray(rows).view(raw), np.ascontiguousarray(others).view(raw)
+    common = min(len(mine), len(theirs))
+    moved = np.ones(len(mine), dtype=np.bool_)
+    moved[:common] = mine[:common] != theirs[:common]
+    if not moved.any():
+        return rows[moved]
+    known = set(theirs.tolist())
+    moved[moved] = [row not in known for row in mine[moved].tolist()]
+    return rows[moved]
 
 
 def findings_of(timeline: Timeline, found: Found, subjects: set[Subject]) -> Iterator[Finding]:

@@ -8,8 +8,7 @@ findings at a moment are those of one offline run over everything stored.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from io import BytesIO
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -197,9 +196,13 @@ class LiveJudge:
 
     def save(self) -> dict[str, bytes]:
         """Return the state of the blocks touched since the last saving, by the name of each one's first building."""
-        saved = {self._block_name(block): self._dump(block) for block in sorted(self._touched)}
+        blocks = np.array(sorted(self._touched), dtype=np.int64)
         self._touched.clear()
-        return saved
+        parts = [_split(rows, block, blocks) for rows, block in self._carried()] if len(blocks) else []
+        return {
+            self._block_name(block): _packed(self._settled, pieces)
+            for block, *pieces in zip(blocks.tolist(), *parts, strict=True)
+        }
 
     def load(self, saved: Mapping[str, bytes]) -> None:
         """Take up what `save` returned, of a judge with the same `key`; to be called before anything is fed."""
@@ -210,44 +213,46 @@ class LiveJudge:
         self._prune()
 
     def _block_name(self, block: int) -> str:
-        return self.timeline.buildings[int(np.argmax(self._block_of_building == block))]
+        """Return the name of a block's first building, whose number is the block's."""
+        return self.timeline.buildings[block]
 
-    def _parts(self, block: int) -> tuple[Bool, Bool, Bool]:
-        points = self._block_of_point == block
-        buildings = self._block_of_building == block
-        return points, buildings, buildings[self._home]
-
-    def _dump(self, block: int) -> bytes:
-        points, buildings, members = self._parts(block)
-        ended = self._of_blocks(self._ended, {block}, inside=True)
-        of_tail = points[self._tail[0]]
-        arrays: list[NDArray[Any]] = [self._state[points], self._counts[points], self._buildings[buildings]]
-        arrays += [column[members] for column in heat.remembered(self._rooms)]
-        arrays += [ended.spells, ended.silences, ended.faults, ended.outages]
-        arrays += [column[of_tail] for column in self._tail]
-        out = BytesIO()
-        np.save(out, np.int64(self._settled))
-        for array in arrays:
-            np.save(out, array, allow_pickle=False)
-        return out.getvalue()
+    def _carried(self) -> list[tuple[NDArray[Any], Int64]]:
+        """Return all that is carried over, each array with the block of each of its rows."""
+        of_point, of_building, ended = self._block_of_point, self._block_of_building, self._ended
+        of_member, of_tail = of_building[self._home], of_point[self._tail[0]]
+        return [
+            (self._state, of_point),
+            (self._counts, of_point),
+            (self._buildings, of_building),
+            *((column, of_member) for column in heat.remembered(self._rooms)),
+            *((table, of_point[table["point"]]) for table in (ended.spells, ended.silences, ended.faults)),
+            (ended.outages, of_building[ended.outages["building"]]),
+            *((column, of_tail) for column in self._tail),
+        ]
 
     def _take_up(self, block: int, dump: bytes) -> None:
-        source = BytesIO(dump)
-        settled, state, counts, buildings_state, *rest = _arrays(source)
-        points, buildings, members = self._parts(block)
-        self._settled = max(self._settled, int(settled))
-        self._state[points], self._counts[points], self._buildings[buildings] = state, counts, buildings_state
-        columns = heat.remembered(self._rooms)
-        for column, saved in zip(columns, rest, strict=False):
-            column[members] = saved
-        self._ended = self._ended.and_also(Ended(*rest[len(columns) : len(columns) + 4]))
-        code, time_ms, judged = rest[len(columns) + 4 :]
+        carried = self._carried()
+        settled, arrays = _unpacked(dump, [rows for rows, _ in carried])
+        self._settled = max(self._settled, settled)
+        here = 3 + len(heat.remembered(self._rooms))
+        for (rows, of_row), saved in zip(carried[:here], arrays[:here], strict=True):
+            rows[of_row == block] = saved
+        self._ended = self._ended.and_also(Ended(*arrays[here : here + 4]))
+        code, time_ms, judged = arrays[here + 4 :]
         self._tail = _join(self._tail, (code, time_ms, judged))
 
 
 Rows = tuple[Int32, Int64, Float64]
 
-_LAYOUT = (machine.STATE.descr, machine.SPELL.descr, machine.FAULT.descr, heat.OUTAGE.descr, heat.BUILDING_STATE.descr)
+_PACKING = "settled and the rows of each array, then the arrays"
+_LAYOUT = (
+    _PACKING,
+    machine.STATE.descr,
+    machine.SPELL.descr,
+    machine.FAULT.descr,
+    heat.OUTAGE.descr,
+    heat.BUILDING_STATE.descr,
+)
 
 
 def _no_rows() -> Rows:
@@ -262,10 +267,29 @@ def _join(rows: Rows, more: Rows) -> Rows:
     )
 
 
-def _arrays(source: BytesIO) -> Iterable[NDArray[Any]]:
-    size = source.getbuffer().nbytes
-    while source.tell() < size:
-        yield np.load(source, allow_pickle=False)
+def _split(rows: NDArray[Any], block: Int64, blocks: Int64) -> list[NDArray[Any]]:
+    """Return the rows of each of `blocks` (increasing), in their order; `block` is that of each row."""
+    order = np.argsort(block, kind="stable")
+    ordered, own = rows[order], block[order]
+    first, last = np.searchsorted(own, blocks, side="left"), np.searchsorted(own, blocks, side="right")
+    return [ordered[low:high] for low, high in zip(first.tolist(), last.tolist(), strict=True)]
+
+
+def _packed(settled: int, arrays: Sequence[NDArray[Any]]) -> bytes:
+    head = np.array([settled, *map(len, arrays)], dtype=np.int64)
+    return b"".join((head.tobytes(), *(rows.tobytes() for rows in arrays)))
+
+
+def _unpacked(dump: bytes, like: Sequence[NDArray[Any]]) -> tuple[int, list[NDArray[Any]]]:
+    """Return what was packed: arrays of as many as `like`, each of the same kind but for its length."""
+    settled, *lengths = np.frombuffer(dump, np.int64, 1 + len(like)).tolist()
+    at, arrays = 8 * (1 + len(like)), list[NDArray[Any]]()
+    for length, one in zip(lengths, like, strict=True):
+        shape = (length, *one.shape[1:])
+        size = int(np.prod(shape))
+        arrays.append(np.frombuffer(dump, one.dtype, size, at).reshape(shape))
+        at += size * one.dtype.itemsize
+    return settled, arrays
 
 
 def _blocks(home: Int64, point: Int64, points: int) -> tuple[Int64, Int64]:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from sqlalchemy import delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from analytics.found import Found, Subject, changed_subjects, findings_of
@@ -25,7 +26,7 @@ from heatwatch.domain.traces import CLOCK
 from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
-from heatwatch.records.schema import Arrival, FindingRow, JudgeState, ReadingCount
+from heatwatch.records.schema import Arrival, Base, FindingRow, JudgeState, ReadingCount
 from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.findings import record_findings
 from heatwatch.usecases.register import current_register, register_version
@@ -210,9 +211,20 @@ class AnalyticsWorker:
         states = bench.judge.save()
         if states or bench.before is None:
             session.execute(delete(JudgeState).where(JudgeState.key != bench.judge.key))
-        for building, state in states.items():
-            session.merge(JudgeState(building_id=building, key=bench.judge.key, state=state))
+        _keep(session, bench.judge.key, states)
         return dict(changed)
+
+
+def _keep(session: Session, key: str, states: Mapping[str, bytes]) -> None:
+    """Write states over those of the same buildings, in one statement: at each step there is one for each building."""
+    if not states:
+        return
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    table = Base.metadata.tables[JudgeState.__tablename__]
+    made = insert(table)
+    over = {name: made.excluded[name] for name in ("key", "state")}
+    rows = [{"building_id": building, "key": key, "state": state} for building, state in states.items()]
+    session.execute(made.on_conflict_do_update(index_elements=[table.c.building_id], set_=over), rows)
 
 
 def _tell(arrivals: Sequence[Arrival], as_of_ms: int, changed: Mapping[str, Sequence[int]]) -> None:

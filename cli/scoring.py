@@ -18,8 +18,10 @@ from heatwatch.domain.tickets import TicketKind
 from heatwatch.drawing import write
 from heatwatch.errors import BadInput
 from heatwatch.files.rules_file import default_standard, time_zone
+from simulators.expectations import Expectations
 from simulators.matching import Least
 from simulators.promptness import Promptness, answers, true_findings
+from simulators.scenario_files import load_scenario
 from simulators.scoring import Agreement, Scoring, Spread, agreement
 from simulators.timeline_plot import Language, timeline_spec
 
@@ -63,12 +65,16 @@ class Outcome:
 @click.option("--subjects", type=int, default=20, show_default=True, help="How many subjects are drawn, the worst.")
 @click.option("--timezone", default="Asia/Shanghai", show_default=True, help="Zone of the plot's axis.")
 @click.option("--language", type=click.Choice(get_args(Language)), default="en", show_default=True, help="Of the plot.")
+@click.option("--expect", metavar="SCENARIO", help="Check what a scenario expects; exit code 1 where it does not hold.")
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
-def score(found_dir: Path, truth_dir: Path, plot: Path | None, *, as_json: bool, **options: Any) -> None:
+def score(
+    found_dir: Path, truth_dir: Path, plot: Path | None, *, expect: str | None, as_json: bool, **options: Any
+) -> int:
     """Compare FOUND_DIR, which `judge` wrote, with TRUTH_DIR, which has truth_cold_spells.csv and so on."""
     zone = time_zone(options["timezone"])
     _refuse_numbers(plot, options)
-    demanded_h = demanded_hours(options["min_hours"])
+    expects = None if expect is None else load_scenario(expect).expects
+    demanded_h = {**(expects.min_hours if expects else {}), **demanded_hours(options["min_hours"])}
     as_of_ms = instant(options["as_of"], "--as-of") if options["as_of"] is not None else None
     scored = read_scored(found_dir, truth_dir, as_of_ms)
     least = Least(options["min_overlap"], options["min_share"])
@@ -78,7 +84,46 @@ def score(found_dir: Path, truth_dir: Path, plot: Path | None, *, as_json: bool,
             outcome.agreements, scored.as_of_ms, zone, language=options["language"], most=options["subjects"]
         )
         _write(spec, plot)
-    click.echo(json.dumps(outcome.told(), ensure_ascii=False) if as_json else told(outcome))
+    failed = [] if expects is None else unmet(expects, outcome, found_dir)
+    if as_json:
+        checked = {} if expects is None else {"unmet": failed}
+        click.echo(json.dumps({**outcome.told(), **checked}, ensure_ascii=False))
+    else:
+        click.echo("\n".join([told(outcome), *(told_unmet(failed) if expects else ())]))
+    return 1 if failed else 0
+
+
+def score_folders(found_dir: Path, truth_dir: Path, demanded_h: Mapping[FindingKind, float]) -> Outcome:
+    """Score a folder of findings against one of truth, with what `heatwatch score` takes by default.
+
+    Raises
+    ------
+    BadInput
+        If a file cannot be used.
+    """
+    scored = read_scored(found_dir, truth_dir)
+    options = {"building_months": None, "notice_hours": None}
+    return _outcome(scored, Scoring(scored.as_of_ms, Least(0.0, 0.0), demanded_h), found_dir, options)
+
+
+def unmet(expects: Expectations, outcome: Outcome, found_dir: Path) -> list[str]:
+    """Return what does not hold of what a scenario expects, in plain sentences."""
+    counts = [_counts(found_dir, *both) for both in (("tickets", "opened_at"), ("notices", "published_at"))]
+    return expects.check(outcome.told(), *counts)
+
+
+def told_unmet(failed: Sequence[str]) -> list[str]:
+    """Return lines that say whether all is as expected."""
+    return ["", "not as expected:", *(f"  {one}" for one in failed)] if failed else ["", "all as expected"]
+
+
+def _counts(folder: Path, stem: str, done: str) -> dict[str, int] | None:
+    """Return how many tickets were opened, or notices published, by kind; None where the folder does not tell."""
+    deeds = read_deeds(folder, stem, done)
+    if deeds is None:
+        return None
+    counted = deeds[deeds["done"].notna()].drop_duplicates("id")["kind"].value_counts()
+    return {str(kind): int(count) for kind, count in counted.items()}
 
 
 def demanded_hours(texts: Sequence[str]) -> dict[FindingKind, float]:
@@ -120,12 +165,12 @@ def _refuse_numbers(plot: Path | None, options: Mapping[str, Any]) -> None:
 def _outcome(scored: Scored, scoring: Scoring, folder: Path, options: Mapping[str, Any]) -> Outcome:
     agreements = {kind: agreement(kind, scored.found[kind], scored.truth[kind], scoring) for kind in scored.found}
     answered = {}
-    true = true_findings(agreements)
+    true = true_findings(agreements, scored.truth)
     for name, done in (("tickets", "opened_at"), ("notices", "published_at")):
         deeds = read_deeds(folder, name, done)
         if deeds is not None:
             within_h = _notice_hours(options) if name == "notices" else None
-            answered[name] = answers(deeds, true, scored.places, within_h=within_h)
+            answered[name] = answers(deeds, true, scored.places, scored.truth.keys(), within_h=within_h)
     months = options["building_months"]
     if months is None and scored.months and len(scored.places):
         months = scored.months * scored.places["building_id"].nunique()
@@ -151,9 +196,9 @@ def told(outcome: Outcome) -> str:
     """Return the scores as tables for a terminal."""
     rates = [_rates(kind, one, outcome.building_months) for kind, one in outcome.agreements.items()]
     errors = [_errors(kind, one) for kind, one in outcome.agreements.items()]
-    parts = [_counted_over(outcome), _table(_RATES, rates), _table(_ERRORS, errors)]
+    parts = [_counted_over(outcome), table(_RATES, rates), table(_ERRORS, errors)]
     if outcome.answered:
-        parts.append(_table(_ANSWERS, [_answers(name, one) for name, one in outcome.answered.items()]))
+        parts.append(table(_ANSWERS, [_answers(name, one) for name, one in outcome.answered.items()]))
     parts += [f"{_name(kind)}: not scored, {why}" for kind, why in outcome.scored.missing.items()]
     left = {kind: one.found.later + one.truth.later for kind, one in outcome.agreements.items()}
     parts += [f"{_name(kind)}: {count:,} begin after as_of and are left out" for kind, count in left.items() if count]
@@ -219,7 +264,7 @@ def _name(kind: FindingKind) -> str:
     return kind.file_stem.replace("_", " ")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table with its columns below one another: names to the left, the rest to the right."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     lines = []

@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-import pandas as pd
 from sqlalchemy import func, select
 
 from analytics.worker import AnalyticsWorker
@@ -28,19 +27,20 @@ from dispatch.notifier import Notifier
 from dispatch.worker import DispatchWorker
 from heatwatch import __version__
 from heatwatch.broker import Address
-from heatwatch.domain.findings import COLUMNS, DECIMALS, INSTANT_COLUMNS, FindingKind, SubjectKind
+from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.temperature import Standard
 from heatwatch.errors import BadInput, Damaged, Unavailable
 from heatwatch.files.findings_file import csv_text
 from heatwatch.files.rules_file import parse_standard, rules_text, time_zone
 from heatwatch.records.database import Records
 from heatwatch.records.progress import progress
-from heatwatch.records.schema import FindingRow, ReadingCount
+from heatwatch.records.schema import ReadingCount
 from heatwatch.settings import ClockKind, Settings
 from heatwatch.stores.embedded import EmbeddedReadings
 from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.delivery import DeliverySummary, identities, stored_up_to
-from heatwatch.usecases.findings import findings, shown_detail
+from heatwatch.usecases.findings import findings
+from heatwatch.usecases.outcome import findings_frame
 from heatwatch.usecases.roles import Bell, Line, Role
 from heatwatch.usecases.rules import record_rules
 from ingest.broker import EmbeddedBroker
@@ -115,12 +115,14 @@ def _waiting(settings: Settings, folder: Path, records: Records) -> str:
 class Service:
     """Every role of one `serve`, its broker and its stores; a context manager that starts and ends them.
 
-    An exception in one role stops the others; `failure` then holds it.
+    An exception in one role stops the others; `failure` then holds it. Without `console` there is neither console nor
+    API: nothing listens, and nobody is notified, as in a rehearsal.
     """
 
     settings: Settings
     stop: threading.Event = field(default_factory=threading.Event)
     failure: BaseException | None = None
+    console: bool = True
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -167,12 +169,15 @@ class Service:
             hotline=settings.hotline,
             wall_clock=clock,
         )
-        channel = LogChannel(settings.notifications_path)
-        notifier = Notifier(self.records, channel, Line(hears=dispatched, rings=Bell()), wall_clock)
-        self.api = ApiRole(self._app(standard, zone), settings.api_host, settings.api_port)
-        self.api.bind()
+        roles: list[Role] = [self.ingest, analytics, dispatch]
+        if self.console:
+            channel = LogChannel(settings.notifications_path)
+            roles.append(Notifier(self.records, channel, Line(hears=dispatched, rings=Bell()), wall_clock))
+            self.api = ApiRole(self._app(standard, zone), settings.api_host, settings.api_port)
+            self.api.bind()
+            roles.append(self.api)
         stack.callback(self._end_roles)
-        self._threads = [self._thread(role) for role in (self.ingest, analytics, dispatch, notifier, self.api)]
+        self._threads = [self._thread(role) for role in roles]
         for thread in self._threads:
             thread.start()
         if not wait_until(lambda: self.ingest.connected or self.stop.is_set(), CONNECT_S):
@@ -196,10 +201,10 @@ class Service:
             standard=standard,
             signing=signing_of(self.settings, wall_clock),
             checks=self._checks(),
-            console=self._console(standard, zone),
+            console=self._console_of(standard, zone),
         )
 
-    def _console(self, standard: Standard, zone: ZoneInfo) -> Console:
+    def _console_of(self, standard: Standard, zone: ZoneInfo) -> Console:
         settings = self.settings
         return Console(
             self.records,
@@ -279,36 +284,8 @@ class Service:
         with self.records.read() as session:
             done = progress(session, "analytics")
             as_of_ms = None if done is None else done.as_of_ms
-            rows = [_columns(row, as_of_ms) for row in findings(session, kind=kind, stations=stations)]
-        return csv_text(kind, _frame(kind, rows)).encode()
-
-
-_ORDER = {str(kind): number for number, kind in enumerate(SubjectKind)}
-
-
-def _columns(row: FindingRow, as_of_ms: int | None) -> dict[str, Any]:
-    own = {
-        "order": _ORDER[row.subject_kind],
-        "point_id": row.subject_id,
-        "subject_kind": row.subject_kind,
-        "subject_id": row.subject_id,
-        "start": row.start_ms,
-        "end": row.end_ms,
-        "confirmed_at": row.confirmed_ms,
-        "open": row.open,
-    }
-    return {**own, **shown_detail(row, as_of_ms)}
-
-
-def _frame(kind: FindingKind, rows: list[dict[str, Any]]) -> pd.DataFrame:
-    names = COLUMNS[kind]
-    rows.sort(key=lambda row: (row["order"], row["subject_id"], row["start"]))
-    frame = pd.DataFrame({name: [row[name] for row in rows] for name in names})
-    for name in INSTANT_COLUMNS & set(names):
-        frame[name] = pd.to_datetime(frame[name].astype("Int64"), unit="ms", utc=True)
-    for name in DECIMALS.keys() & set(names):
-        frame[name] = frame[name].astype("float64")
-    return frame
+            frame = findings_frame(kind, findings(session, kind=kind, stations=stations), as_of_ms)
+        return csv_text(kind, frame).encode()
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, every_s: float = 0.02) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
+from dispatch.standstill import Standstill
 from heatwatch.domain.findings import FindingKind, SubjectKind
 from heatwatch.domain.grouping import Action, Join, Merge, Open, Outage, Situation, Spell, Ticket, decide
 from heatwatch.domain.instants import from_ms, iso
@@ -19,7 +20,7 @@ from heatwatch.domain.temperature import Standard
 from heatwatch.domain.tickets import AT_WORK, EMERGENCIES, OUTAGE_RULE, REPORTED, Scope, TicketKind, TicketState
 from heatwatch.records.audit import acting
 from heatwatch.records.schema import FindingRow, NoticeRow, TicketEvent, TicketFinding, TicketRow
-from heatwatch.usecases.register import rooms_in_service, row_at
+from heatwatch.usecases.register import row_at
 from heatwatch.usecases.tickets import HEATWATCH, Known, note, refresh
 
 EVIDENCE_MAX = 24
@@ -40,24 +41,33 @@ class Dispatch:
 
 
 def dispatch(
-    session: Session, changed: Sequence[FindingRow], by: Dispatch, *, closed: Collection[int] = ()
+    session: Session,
+    changed: Sequence[FindingRow],
+    by: Dispatch,
+    *,
+    closed: Collection[int] = (),
+    standstill: Standstill | None = None,
 ) -> dict[int, Known]:
     """Bring the tickets to what findings say, in the stations of those that changed; return how those now stand.
 
     What changed only says where to look: a finding without its ticket is found there whenever it was issued.
     `closed` are tickets that were closed since: what still goes on of them gets a ticket of its own, and so does what
-    goes on again of any that was closed before.
+    goes on again of any that was closed before. `standstill` remembers what was decided last.
     """
     acting(session, HEATWATCH, by.at_ms)
-    worthy = [row for row in changed if row.kind in TICKET_WORTHY]
+    remembered = standstill or Standstill()
+    rooms = remembered.rooms(by.register, by.at_ms)
+    worthy = remembered.news(row for row in changed if row.kind in TICKET_WORTHY)
     touched = _follow(session, worthy, by)
     left = _release(session, [*_going_on(session, closed), *worthy], by)
     looked_at = sorted({row.station_id for row in (*worthy, *left)})
-    rooms = rooms_in_service(by.register, by.at_ms) if looked_at else {}
     for station in looked_at:
-        writer = _Writer(session, by)
-        writer.apply(decide(_situation(session, station, by, rooms)))
-        touched |= writer.touched | _bring_forward(session, station, by)
+        writer, actions = _Writer(session, by), decide(_situation(session, station, by, rooms))
+        writer.apply(actions)
+        brought = _bring_forward(session, station, by)
+        touched |= writer.touched | brought
+        news = [row for row in worthy if row.station_id == station]
+        remembered.decided(station, news, quiet=not (actions or brought))
     for row, was in left.items():
         _follow_stop(session, row, was)
         touched.add(was)
@@ -154,6 +164,7 @@ def _situation(session: Session, station: str, by: Dispatch, rooms: Mapping[str,
         .outerjoin(TicketFinding, TicketFinding.finding_id == FindingRow.id)
         .where(FindingRow.station_id == station, FindingRow.kind.in_(sorted(TICKET_WORTHY)))
         .where(TicketFinding.finding_id.is_(None), FindingRow.withdrawn.is_(False))
+        .where(or_(FindingRow.kind == FindingKind.HEAT_OUTAGE, FindingRow.confirmed_ms.is_not(None)))
         .order_by(FindingRow.id)
     ).all()
     spells, outages = _sorted_out(loose, by.register)

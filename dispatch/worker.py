@@ -13,6 +13,7 @@ from dispatch.evidence import Violations
 from dispatch.notices import Office, announce, drafts_due, inherit
 from dispatch.notifying import notifications
 from dispatch.ringing import ring, rings
+from dispatch.standstill import Standstill
 from dispatch.tickets import Dispatch, dispatch, settle
 from dispatch.words import Company
 from heatwatch.domain.instants import iso
@@ -78,6 +79,7 @@ class DispatchWorker:
         self._company = Company(company, hotline, self._zone)
         self._wall_clock, self._look_at_ms = wall_clock, 0
         self._register = RegisterInForce()
+        self._standstill, self._left_at = Standstill(), -1
 
     def run(self, stop: threading.Event) -> None:
         """Follow analytics and people until told to stop; wait longer and longer while a store does not answer."""
@@ -89,12 +91,15 @@ class DispatchWorker:
             if not self._behind(session):
                 return False
         noted: list[TicketEvent] = []
+        left_at, self._left_at = self._left_at, -1  # what is remembered holds only if this pass is kept
         with self._records.write() as session:
-            done = self._pass(session, noted)
+            done = self._pass(session, noted, left_at)
+            read_up_to = self._read_up_to(session, self.name)
+        self._left_at = read_up_to
         _log(noted)
         return done
 
-    def _pass(self, session: Session, noted: list[TicketEvent]) -> bool:
+    def _pass(self, session: Session, noted: list[TicketEvent], left_at: int) -> bool:
         last = last_change(session, hold=True)
         held = hold(session)
         led = progress(session, FOLLOWED)
@@ -105,8 +110,11 @@ class DispatchWorker:
         acting(session, HEATWATCH, by.at_ms)
         by_hand = [deed for deed in deeds if deed.kind in _DEEDS]
         closed = {deed.ticket_id for deed in by_hand if deed.kind == Deed.FOLLOW_UP}
-        changed = changed_since(session, self._read_up_to(session, self.name))
-        stands = dispatch(session, changed, by, closed=closed)
+        read_up_to = self._read_up_to(session, self.name)
+        if deeds or read_up_to != left_at:
+            self._standstill.forget()
+        changed = changed_since(session, read_up_to)
+        stands = dispatch(session, changed, by, closed=closed, standstill=self._standstill)
         for one in stands.values():
             inherit(session, one, by)
         due = ring(session, by) | drafts_due(session, self._standard, by.at_ms)

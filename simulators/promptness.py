@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,14 +89,25 @@ class Promptness:
         }
 
 
-def true_findings(agreements: Mapping[FindingKind, Agreement]) -> pd.DataFrame:
-    """Return what is true of the scored kinds: ``finding, subject_kind, subject_id, start_ms, end_ms, demanded``."""
-    frames = [_true(kind, one) for kind, one in agreements.items()]
+def true_findings(
+    agreements: Mapping[FindingKind, Agreement], truth: Mapping[FindingKind, pd.DataFrame]
+) -> pd.DataFrame:
+    """Return what is true of the scored kinds: ``finding, subject_kind, subject_id, start_ms, end_ms, demanded``.
+
+    `truth` are the tables that were compared. Where they tell when a cold spell was confirmed, one that never was
+    demands nothing: it is no reason for a ticket.
+    """
+    frames = [_true(kind, one, truth[kind]) for kind, one in agreements.items()]
     return pd.concat(frames, ignore_index=True)
 
 
 def answers(
-    deeds: pd.DataFrame, truth: pd.DataFrame, places: pd.DataFrame, *, within_h: float | None = None
+    deeds: pd.DataFrame,
+    truth: pd.DataFrame,
+    places: pd.DataFrame,
+    known: Collection[FindingKind],
+    *,
+    within_h: float | None = None,
 ) -> Promptness:
     """Score tickets or notices.
 
@@ -111,6 +122,8 @@ def answers(
         What `true_findings` returns.
     places
         ``point_id, building_id, station_id``: what is about a building answers for its points, and so on.
+    known
+        The kinds of which the truth is known, be there none of them.
     within_h
         For notices: a stop asks for one when it lasts so long, and it is due so long after its true start, unless
         `due` says otherwise [h]. None for tickets: everything demanded asks for one, due only where `due` says so.
@@ -124,7 +137,7 @@ def answers(
     notice beside those of its houses.
     """
     kinds = NOTICES if within_h is not None else TICKETS
-    scored = [kind for kind in kinds if CAUSES[kind][0] in set(truth["finding"])]
+    scored = [kind for kind in kinds if CAUSES[kind][0] in known]
     issued = _dated(deeds[deeds["kind"].isin(scored) & deeds["done"].notna()])
     asking = _asking(truth, scored, within_h)
     pairs = _pairs(issued, asking, places)
@@ -132,12 +145,12 @@ def answers(
     judged = first[first["demanded"]]
     demanded, ids = int(asking["demanded"].sum()), set(issued["id"])
     deadline_ms = _deadlines_ms(judged, within_h)
-    known = int((deadline_ms < NEVER_MS).sum())
-    missing = demanded - len(judged) if known or within_h is not None else 0
+    dated = int((deadline_ms < NEVER_MS).sum())
+    missing = demanded - len(judged) if dated or within_h is not None else 0
     return Promptness(
         demanded=demanded,
         answered=len(judged),
-        judged=known + missing,
+        judged=dated + missing,
         on_time=int(((judged["done_ms"] <= deadline_ms) & (deadline_ms < NEVER_MS)).sum()),
         issued=len(ids),
         false=len(ids - set(pairs["id"])),
@@ -147,13 +160,13 @@ def answers(
     )
 
 
-def _true(kind: FindingKind, one: Agreement) -> pd.DataFrame:
+def _true(kind: FindingKind, one: Agreement, truth: pd.DataFrame) -> pd.DataFrame:
     """Return the true findings of one kind."""
-    spans = one.truth.spans
+    spans, demanded = one.truth.spans, one.truth.demanded
+    if kind is FindingKind.COLD_SPELL and "seen" in truth:
+        demanded = demanded & truth["seen"].notna().to_numpy()[spans.row]
     who = one.subjects.iloc[spans.subject][_WHO].reset_index(drop=True)
-    return who.assign(
-        finding=str(kind), start_ms=spans.start_ms, end_ms=spans.end_ms, demanded=one.truth.demanded
-    ).reset_index(drop=True)
+    return who.assign(finding=str(kind), start_ms=spans.start_ms, end_ms=spans.end_ms, demanded=demanded)
 
 
 def _dated(deeds: pd.DataFrame) -> pd.DataFrame:

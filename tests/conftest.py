@@ -31,10 +31,11 @@ def records(tmp_path: Path) -> Iterator[Records]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option of a run that decides, where a test that skips has not been run, and those of `tests/faults`."""
+    """Add the option of a run that decides, where a test that skips has not been run, and those of single tests."""
     parser.addoption("--no-skips", action="store_true", help="a skipped test fails")
     parser.addoption("--fault-seed", type=int, help="run this seed of tests/faults; with --fault-runs the first one")
     parser.addoption("--fault-runs", type=int, help="how many seeds of tests/faults are run (20)")
+    parser.addoption("--replay-speeds", help="at which speeds tests/e2e/test_rehearsal.py replays (max,1000)")
 
 
 @pytest.hookimpl(wrapper=True)

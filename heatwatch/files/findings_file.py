@@ -17,6 +17,8 @@ from heatwatch.domain.findings import COLUMNS, DECIMALS, INSTANT_COLUMNS, Findin
 from heatwatch.errors import BadInput, HeatwatchError
 
 SUMMARY = "summary.json"
+ISSUED = "issued"
+"""Column of an instant that live findings have besides: when each was first issued."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -26,9 +28,11 @@ def csv_text(kind: FindingKind, frame: pd.DataFrame) -> str:
     Parameters
     ----------
     frame
-        The columns of `COLUMNS[kind]`: instants as UTC timestamps, numbers as numbers, `open` as booleans.
+        The columns of `COLUMNS[kind]`: instants as UTC timestamps, numbers as numbers, `open` as booleans; and
+        `issued` where it is known when each was first issued.
     """
-    columns = {name: _cells(name, frame[name]) for name in COLUMNS[kind]}
+    names = [*COLUMNS[kind], *(name for name in (ISSUED,) if name in frame)]
+    columns = {name: _cells(name, frame[name]) for name in names}
     return pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")
 
 
@@ -47,7 +51,7 @@ def write_findings(
         If the disk is full.
     """
     names = [f"{kind.file_stem}.{'parquet' if parquet else 'csv'}" for kind in frames]
-    with _scratch_for(out, [*names, SUMMARY]) as scratch:
+    with scratch_for(out, [*names, SUMMARY]) as scratch:
         for name, (kind, frame) in zip(names, frames.items(), strict=True):
             if parquet:
                 frame.to_parquet(scratch / name, index=False)
@@ -58,7 +62,7 @@ def write_findings(
 
 
 @contextmanager
-def _scratch_for(out: Path, names: Sequence[str]) -> Iterator[Path]:
+def scratch_for(out: Path, names: Sequence[str]) -> Iterator[Path]:
     """Give a folder beside or in `out`; what is in it when the block ends well is moved to `out`."""
     scratch: Path | None = None
     made: list[Path] = []
@@ -93,7 +97,7 @@ def _make_folders(folder: Path) -> list[Path]:
 
 
 def _cells(name: str, column: pd.Series[Any]) -> pd.Series[Any]:
-    if name in INSTANT_COLUMNS:
+    if name in INSTANT_COLUMNS or name == ISSUED:
         text: pd.Series[Any] = column.dt.strftime("%Y-%m-%dT%H:%M:%S.%f").str.slice(0, 23).add("Z").fillna("")
         return text
     if name in DECIMALS:

@@ -10,9 +10,17 @@ import pandas as pd
 from heatwatch.errors import BadInput
 from heatwatch.files.tables import instants, read_table, where_row
 
+_MORE = ("arrived", "humidity_pct", "battery_pct", "flags")
 
-def read_readings(path: Path) -> pd.DataFrame:
+
+def read_readings(path: Path, *, whole: bool = False) -> pd.DataFrame:
     """Read a readings file.
+
+    Parameters
+    ----------
+    whole
+        Whether to read, where they are there, `arrived` (UTC; NaT where empty), `humidity_pct` [%], `battery_pct`
+        [%] and `flags` (text) besides.
 
     Returns
     -------
@@ -25,11 +33,16 @@ def read_readings(path: Path) -> pd.DataFrame:
     BadInput
         If it cannot be read; the message names file, column and row.
     """
-    frame = read_table(path, ("time", "point_id", "temperature_c"), (), ("temperature_c",))
+    numbers = ("temperature_c", "humidity_pct", "battery_pct")
+    frame = read_table(path, ("time", "point_id", "temperature_c"), _MORE if whole else (), numbers)
     frame["time"] = instants(frame["time"], path)
     names = frame["point_id"].astype("str").str.strip()
     nameless = frame["point_id"].isna() | (names == "")
     if nameless.any():
         raise BadInput("point_id is empty", where=where_row(path, int(np.argmax(nameless))))
     frame["point_id"] = names.astype("category")
-    return frame[["time", "point_id", "temperature_c"]]
+    if "arrived" in frame:
+        frame["arrived"] = instants(frame["arrived"], path, optional=True)
+    if "flags" in frame:
+        frame["flags"] = frame["flags"].astype("str").where(frame["flags"].notna(), "")
+    return frame[["time", "point_id", "temperature_c", *(name for name in _MORE if name in frame)]]

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from heatwatch.errors import Damaged, Unavailable
-from heatwatch.stores.readings import Float64, Int8, Int32, Outcome, ReadingBatch, ReadingColumns
+from heatwatch.stores.readings import Float64, Int8, Int32, Outcome, ReadingBatch, ReadingColumns, WholeRows
 
 Bools = NDArray[np.bool_]
 
@@ -52,6 +52,10 @@ FROM readings r JOIN coded c USING (source) ANTI JOIN contested x ON r.source = 
 WHERE r.time_ms >= $start_ms AND r.time_ms < $end_ms AND r.temp_c BETWEEN $low_c AND $high_c
 GROUP BY c.code"""
 
+WHOLE = """
+SELECT source, time_ms, arrived_ms, temp_c, humidity_pct, battery, rssi_dbm, flags FROM readings
+WHERE {moment} >= $start_ms AND {moment} < $end_ms ORDER BY {moment}, worker, sequence, position"""
+
 FAR_MS = np.iinfo(np.int64)
 
 
@@ -62,6 +66,8 @@ class EmbeddedReadings:
     ----------
     path
         The file; made, with its folder, where there is none.
+    read_only
+        Whether the file, which must be there, is only read.
 
     Raises
     ------
@@ -71,10 +77,10 @@ class EmbeddedReadings:
         If the file is no database of ours.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._path, self._read_only = path, read_only
         self._writing, self._reopening = threading.Lock(), threading.Lock()
-        self._connection, self._closed = _open(path), False
+        self._connection, self._closed = _open(path, read_only=read_only), False
 
     def write(self, batch: ReadingBatch) -> Int8:
         """Keep a batch durably and return an `Outcome` a row; all of it is kept or none.
@@ -124,6 +130,19 @@ class EmbeddedReadings:
             cursor.register("coded", pa.table({"source": _texts(source), "code": pa.array(np.arange(len(source)))}))
             return _in_order(source, cursor.execute(LATEST, asked).fetchnumpy())
 
+    def whole(self, start_ms: int, end_ms: int, *, by_arrival: bool = False) -> WholeRows:
+        """Return the rows measured in `[start_ms, end_ms)` with all that was received, in order of time.
+
+        Rows of one time come in the order in which they were received. With `by_arrival` it is the moments of arrival
+        that lie in the span, and rows come in the order of these.
+        """
+        query = WHOLE.format(moment="arrived_ms" if by_arrival else "time_ms")
+        with self._transaction() as cursor:
+            found: dict[str, Any] = cursor.execute(query, {"start_ms": start_ms, "end_ms": end_ms}).fetchnumpy()
+        code, names = pd.factorize(np.asarray(found.pop("source"), dtype=object), sort=True)
+        flags = np.asarray(found.pop("flags"), dtype=object).tolist()
+        return WholeRows(source=names.tolist(), code=code.astype(np.int32), flags=flags, **found)
+
     def count(self) -> int:
         """Return how many rows are kept."""
         with self._transaction() as cursor:
@@ -165,16 +184,18 @@ class EmbeddedReadings:
                 return
             broken.close()
             try:
-                self._connection = _open(self._path)
+                self._connection = _open(self._path, read_only=self._read_only)
             except (Damaged, OSError) as error:
                 raise Unavailable(str(self._path), f"cannot be opened again: {error}") from error
 
 
-def _open(path: Path) -> duckdb.DuckDBPyConnection:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    if not read_only:
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        connection = duckdb.connect(path)
-        connection.execute(TABLE)
+        connection = duckdb.connect(path, read_only=read_only)
+        if not read_only:
+            connection.execute(TABLE)
     except duckdb.IOException as error:
         raise _refusal(path, str(error)) from error
     except duckdb.Error as error:

@@ -79,6 +79,24 @@ class ReadingColumns:
         return len(self.time_ms)
 
 
+@dataclass(frozen=True, slots=True)
+class WholeRows:
+    """Rows read with all that was received of them: `source[code[i]]` is the source of row `i`; the rest as written."""
+
+    source: Sequence[str]
+    code: Int32
+    time_ms: Int64
+    arrived_ms: Int64
+    temp_c: Float64
+    humidity_pct: Float64
+    battery: Float64
+    rssi_dbm: Float64
+    flags: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.time_ms)
+
+
 @runtime_checkable
 class ReadingStore(Protocol):
     """Keeps every reading. Safe to call from several threads of one process."""
@@ -108,6 +126,15 @@ class ReadingStore(Protocol):
         """Return the newest valid row of each of `sources` measured in `[start_ms, end_ms)`, where there is one.
 
         Valid is a number within `range_c` [degC], both ends included, that is the only number of its source and time.
+        """
+        ...
+
+    def whole(self, start_ms: int, end_ms: int, *, by_arrival: bool = False) -> WholeRows:
+        """Return the rows measured in `[start_ms, end_ms)` with all that was received, in order of time.
+
+        Rows of one time come in the order in which they were received. With `by_arrival` it is the moments of arrival
+        that lie in the span, and rows come in the order of these. All of it is held in memory: ask for a long span in
+        slices.
         """
         ...
 

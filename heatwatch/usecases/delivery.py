@@ -25,6 +25,7 @@ from heatwatch.errors import Damaged
 from heatwatch.records.progress import advance, progress
 from heatwatch.records.schema import (
     Arrival,
+    Base,
     JournalPosition,
     MessageCount,
     Progress,
@@ -248,9 +249,13 @@ def _add(
     if not tallies:
         return
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    statement = insert(model)
-    sums = {term.key: term + statement.excluded[term.key] for term in _terms(model)}
-    rows = [{"worker": worker, name: key, **asdict(tally)} for key, tally in sorted(tallies.items())]
+    statement = insert(Base.metadata.tables[model.__tablename__])
+    terms = _terms(model)
+    sums = {term.key: term + statement.excluded[term.key] for term in terms}
+    rows = [
+        {"worker": worker, name: key, **{term.key: getattr(tally, term.key) for term in terms}}
+        for key, tally in sorted(tallies.items())
+    ]
     session.execute(statement.on_conflict_do_update(index_elements=["worker", name], set_=sums), rows)
 
 

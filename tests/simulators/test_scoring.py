@@ -286,8 +286,8 @@ def answered(
 ) -> Promptness:
     numbers = Scoring(AS_OF_H * HOUR_MS)
     kinds = {COLD: cold, FindingKind.HEAT_OUTAGE: stops}
-    true = true_findings({kind: agreement(kind, frame, frame, numbers) for kind, frame in kinds.items()})
-    return answers(given, true, PLACES, within_h=within_h)
+    true = true_findings({kind: agreement(kind, frame, frame, numbers) for kind, frame in kinds.items()}, kinds)
+    return answers(given, true, PLACES, kinds, within_h=within_h)
 
 
 def test_tickets_answer_their_subject_and_what_is_inside_it() -> None:
@@ -344,3 +344,19 @@ def test_an_open_ticket_takes_in_what_begins_later() -> None:
     assert (never.answered, still.answered, closed.answered) == (1, 3, 2)
     assert still.delay is not None
     assert (still.delay.median_h, still.delay.p90_h) == (0, 0.8)
+
+
+def test_a_cold_spell_that_was_never_confirmed_asks_for_no_ticket() -> None:
+    cold = table(("a", 0, 0.5), ("b", 0, 4)).assign(seen=at([None, 1]))
+    given = deeds(("1", "low_temperature", "point", "b", 0, 1, None))
+    one = answered(given, cold=cold, stops=outages())
+    assert (one.demanded, one.answered) == (1, 1)
+    assert answered(given, cold=cold.drop(columns="seen"), stops=outages()).demanded == 2
+
+
+def test_a_stop_that_never_was_has_a_false_ticket_unless_rooms_were_cold() -> None:
+    given = deeds(("1", "heat_outage", "building", "h", 0, 1, None))
+    idle = answered(given, cold=table(), stops=outages())
+    assert (idle.issued, idle.false, idle.left_out) == (1, 1, 0)
+    needed = answered(given, cold=table(("a", 0, 4)), stops=outages())
+    assert (needed.answered, needed.false) == (1, 0)

@@ -114,8 +114,9 @@ def test_a_connection_that_was_lost_is_opened_again_as_soon_as_that_succeeds(
         assert store.count() == 50
 
 
-def _refuse(error: Exception) -> Callable[[Path], NoReturn]:
-    def refuse(_: Path) -> NoReturn:
+def _refuse(error: Exception) -> Callable[..., NoReturn]:
+    def refuse(_: Path, *, read_only: bool) -> NoReturn:
+        assert not read_only
         raise error
 
     return refuse
@@ -137,3 +138,18 @@ def test_a_full_disk_keeps_nothing_of_the_batch_and_all_of_it_once_there_is_room
         assert store.count() == 200_050
     with closing(EmbeddedReadings(path)) as store:
         assert store.count() == 200_050
+
+
+def test_opened_for_reading_only_it_shows_what_there_is_and_refuses_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "readings.duckdb"
+    with pytest.raises(Unavailable):
+        EmbeddedReadings(path, read_only=True)
+    assert not path.exists()
+    with closing(EmbeddedReadings(path)) as store:
+        store.write(some(0))
+    before = path.read_bytes()
+    with closing(EmbeddedReadings(path, read_only=True)) as store:
+        assert store.count() == 50
+        with pytest.raises(Unavailable):
+            store.write(some(1))
+    assert path.read_bytes() == before

@@ -174,6 +174,54 @@ def test_the_latest_row_is_the_newest_that_is_valid(store: ReadingStore) -> None
     assert latest(store, [], 0, 10) == []
 
 
+def received(name: str, time_ms: int, arrived_ms: int, sequence: int, **values: float | str) -> ReadingBatch:
+    """One reading with all that can be received of it."""
+    one = batch([(name, time_ms, 20.0, sequence, 0)])
+    told = {column: getattr(one, column) for column in one.__slots__}
+    told |= {"arrived_ms": np.array([arrived_ms]), "flags": [str(values.pop("flags", ""))]}
+    return ReadingBatch(**{**told, **{column: np.array([value]) for column, value in values.items()}})
+
+
+def test_rows_come_back_whole_by_the_time_of_measuring_or_of_arrival(store: ReadingStore) -> None:
+    store.write(received("b", 10, 500, 1, humidity_pct=40.0, battery=3.1, rssi_dbm=-70.0, flags="low,late"))
+    store.write(received("a", 20, 300, 2))
+    store.write(received("a", 10, 300, 3, temp_c=NAN))
+    measured, arrived = store.whole(10, 20), store.whole(300, 500, by_arrival=True)
+    assert [measured.source[code] for code in measured.code] == ["b", "a"]
+    assert (measured.time_ms.tolist(), measured.arrived_ms.tolist()) == ([10, 10], [500, 300])
+    whole = [measured.humidity_pct[0], measured.battery[0], measured.rssi_dbm[0], measured.flags[0]]
+    assert whole == [40.0, 3.1, -70.0, "low,late"]
+    assert np.isnan([measured.humidity_pct[1], measured.battery[1], measured.rssi_dbm[1], measured.temp_c[1]]).all()
+    assert [arrived.source[code] for code in arrived.code] == ["a", "a"]
+    assert arrived.time_ms.tolist() == [20, 10]  # in the order in which they were received
+    assert len(store.whole(0, 10)) == len(store.whole(501, 900, by_arrival=True)) == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["p", "q"]), st.integers(0, 9), st.integers(0, 9)), max_size=20), st.data())
+def test_slices_of_any_size_give_every_row_once(
+    opener: Opener, some: list[tuple[str, int, int]], data: st.DataObject
+) -> None:
+    """By either moment: what a replay of the store reads slice by slice is all that there is, in order."""
+    by_arrival = data.draw(st.booleans())
+    edges = [0, *sorted(data.draw(st.lists(st.integers(0, 10), max_size=4))), 10]
+    with fresh(opener) as store:
+        for number, (name, time_ms, arrived_ms) in enumerate(some):
+            store.write(received(name, time_ms, arrived_ms, number + 1))
+        slices = [store.whole(low, high, by_arrival=by_arrival) for low, high in pairwise(edges)]
+        told = [
+            (part.source[code], time_ms, arrived_ms)
+            for part in slices
+            for code, time_ms, arrived_ms in zip(
+                part.code, part.time_ms.tolist(), part.arrived_ms.tolist(), strict=True
+            )
+        ]
+        first = {(name, time_ms): arrived_ms for name, time_ms, arrived_ms in reversed(some)}
+        kept_rows = [(name, time_ms, first[name, time_ms]) for name, time_ms in dict.fromkeys(row[:2] for row in some)]
+        moment = 2 if by_arrival else 1
+        assert told == sorted(kept_rows, key=lambda row: row[moment])
+
+
 def test_whole_numbers_are_kept_as_floats(store: ReadingStore) -> None:
     """The first whole number must not decide the type of the column (telegraf#12349)."""
     whole = batch([("p", 1, 20, 1, 0)])
