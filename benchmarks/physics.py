@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.measuring import Figure, rates
-from simulators.scenario import TownSettings
-from simulators.town import Town
+from simulators.towns.settings import TownSettings
+from simulators.towns.town import Town
 
 ROOMS = 100_000
 _BLOCKS_PER_DAY = 6

@@ -15,10 +15,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.broker import HOST, mosquitto_program, running_mosquitto
 from benchmarks.measuring import Figure, core_share, rates
-from simulators.encoding import Encoder, Messages
-from simulators.link import Link
-from simulators.publisher import SteppedPublisher
-from simulators.replay import replay
+from simulators.publishing.encoding import Encoder, Messages
+from simulators.publishing.link import Link
+from simulators.publishing.publisher import SteppedPublisher
+from simulators.publishing.replay import replay
 
 MESSAGES = 50_000
 THERMOMETERS = 1_000

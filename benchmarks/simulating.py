@@ -11,9 +11,9 @@ from benchmarks.measuring import Figure, rates
 from benchmarks.publishing import PER_S, readings
 from heatwatch.domain.instants import HOUR_MS
 from heatwatch.wire import reading_topic
-from simulators.encoding import Encoder
-from simulators.scenario import TownSettings
-from simulators.town import Town
+from simulators.publishing.encoding import Encoder
+from simulators.towns.settings import TownSettings
+from simulators.towns.town import Town
 
 ROOMS = 5_000
 ROWS = 100_000

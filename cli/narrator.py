@@ -15,7 +15,7 @@ from heatwatch.domain.tickets import LABELS, TicketKind
 from heatwatch.records.schema import FindingRow, TicketEvent
 from heatwatch.usecases.findings import changed_since, findings, last_change
 from heatwatch.usecases.tickets import Story, count_tickets, story
-from simulators.town import Town
+from simulators.towns.town import Town
 
 STATUS_EVERY_S = 5.0
 _SAID_OF = frozenset({FindingKind.HEAT_OUTAGE, FindingKind.DATA_OUTAGE})

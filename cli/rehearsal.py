@@ -35,10 +35,10 @@ from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.outcome import Within, outcome_of
 from heatwatch.usecases.register import current_register, import_register
 from ingest.decoders import FIRST_MS
-from simulators.encoding import Encoder, Messages
-from simulators.publisher import Progress, Source, SteppedPublisher
-from simulators.replay import simulate
-from simulators.town import Town
+from simulators.publishing.encoding import Encoder, Messages
+from simulators.publishing.publisher import Progress, Source, SteppedPublisher
+from simulators.publishing.replay import simulate
+from simulators.towns.town import Town
 
 AS_ARRIVED, AS_MEASURED = "as-arrived", "as-measured"
 STEPS = ((7 * DAY_MS, MINUTE_MS), (60 * DAY_MS, 15 * MINUTE_MS))
@@ -231,7 +231,7 @@ class FileMaterial:
     ----------
     frame
         ``moment_ms``, when each is published, in order; ``time_ms, point_id, temperature_c`` and what else
-        `simulators.encoding.Encoder` knows.
+        `simulators.publishing.encoding.Encoder` knows.
     """
 
     name: str

@@ -42,8 +42,8 @@ from heatwatch.domain.instants import DAY_MS, MINUTE_MS, SECOND_MS, iso
 from heatwatch.errors import BadInput
 from heatwatch.files.outcome_files import Outcome, read_outcome, write_comparison, write_outcome
 from heatwatch.files.rules_file import default_standard, read_standard, time_zone
-from simulators.publisher import Progress
-from simulators.scenario_files import Scenario, load_scenario
+from simulators.publishing.publisher import Progress
+from simulators.scenarios.files import Scenario, load_scenario
 
 FILE = click.Path(path_type=Path)
 STORE = "store:"

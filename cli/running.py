@@ -32,10 +32,10 @@ from heatwatch.usecases.people import Change, add_user
 from heatwatch.usecases.register import import_register
 from heatwatch.usecases.tickets import HEATWATCH, count_tickets
 from simulators.crew import Crew
-from simulators.publisher import SteppedPublisher
-from simulators.replay import simulate
-from simulators.scenario import TownSettings
-from simulators.town import Town
+from simulators.publishing.publisher import SteppedPublisher
+from simulators.publishing.replay import simulate
+from simulators.towns.settings import TownSettings
+from simulators.towns.town import Town
 
 ROLES = ("ingest", "analytics", "dispatch", "api")
 DRAIN_S = 30.0

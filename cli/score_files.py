@@ -15,8 +15,8 @@ from heatwatch.domain.instants import HOUR_MS, to_ms
 from heatwatch.errors import BadInput
 from heatwatch.files.points_file import read_points
 from heatwatch.files.tables import instants, read_table, where_row
-from simulators.matching import SUBJECT, entangled
-from simulators.scoring import MONTH_H
+from simulators.scoring.agreement import MONTH_H
+from simulators.scoring.matching import SUBJECT, entangled
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 TRUTH = "truth_"

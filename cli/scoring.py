@@ -18,12 +18,12 @@ from heatwatch.domain.tickets import TicketKind
 from heatwatch.drawing import write
 from heatwatch.errors import BadInput
 from heatwatch.files.rules_file import default_standard, time_zone
-from simulators.expectations import Expectations
-from simulators.matching import Least
-from simulators.promptness import Promptness, answers, true_findings
-from simulators.scenario_files import load_scenario
-from simulators.scoring import Agreement, Scoring, Spread, agreement
-from simulators.timeline_plot import Language, timeline_spec
+from simulators.scenarios.files import load_scenario
+from simulators.scoring.agreement import Agreement, Scoring, Spread, agreement
+from simulators.scoring.expectations import Expectations
+from simulators.scoring.matching import Least
+from simulators.scoring.promptness import Promptness, answers, true_findings
+from simulators.scoring.timeline_plot import Language, timeline_spec
 
 FILE = click.Path(path_type=Path)
 NONE = "none"

@@ -28,8 +28,8 @@ from heatwatch.domain.register import PointRow, Register
 from heatwatch.domain.temperature import Standard
 from heatwatch.errors import BadInput, HeatwatchError
 from heatwatch.files.findings_file import FULL, csv_text
-from simulators.physics import INTERVALS_PER_BLOCK
-from simulators.town import Town
+from simulators.physics.model import INTERVALS_PER_BLOCK
+from simulators.towns.town import Town
 
 SCENARIO = "scenario.yaml"
 GIVEN_WEATHER = "weather_given.csv"

@@ -22,11 +22,11 @@ from heatwatch.errors import BadInput
 from heatwatch.files.points_file import read_points
 from heatwatch.files.readings_file import read_readings
 from heatwatch.files.rules_file import default_standard, read_standard, time_zone
-from simulators.publisher import Progress, SteppedPublisher
-from simulators.replay import replay as publish
-from simulators.replay import simulate as publish_town
-from simulators.scenario_files import Scenario, library, load_scenario
-from simulators.scenario_models import span_of
+from simulators.publishing.publisher import Progress, SteppedPublisher
+from simulators.publishing.replay import replay as publish
+from simulators.publishing.replay import simulate as publish_town
+from simulators.scenarios.files import Scenario, library, load_scenario
+from simulators.scenarios.models import span_of
 
 FILE = click.Path(path_type=Path)
 STEP_MOST_MS = DAY_MS

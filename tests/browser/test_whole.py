@@ -18,10 +18,10 @@ from heatwatch.records.database import Records
 from heatwatch.settings import Settings
 from heatwatch.usecases.people import Change, add_user
 from heatwatch.usecases.register import import_register
-from simulators.publisher import SteppedPublisher
-from simulators.replay import simulate
-from simulators.scenario import TownSettings
-from simulators.town import Town
+from simulators.publishing.publisher import SteppedPublisher
+from simulators.publishing.replay import simulate
+from simulators.towns.settings import TownSettings
+from simulators.towns.town import Town
 from tests.browser.visits import DESK, PHONE, Visit, Visitor, barriers
 from tests.e2e.processes import Serve
 

@@ -16,10 +16,10 @@ from cli.main import main
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import HOUR_MS
 from heatwatch.domain.local_time import round_moments
-from simulators.scenario import TownSettings
-from simulators.scoring import Agreement, Scoring, agreement
-from simulators.timeline_plot import timeline_spec, worst_lines
-from simulators.town import Town
+from simulators.scoring.agreement import Agreement, Scoring, agreement
+from simulators.scoring.timeline_plot import timeline_spec, worst_lines
+from simulators.towns.settings import TownSettings
+from simulators.towns.town import Town
 
 ISO = "%Y-%m-%dT%H:%M:%SZ"
 SPELLS = "point_id,start,end"

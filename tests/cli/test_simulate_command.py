@@ -20,9 +20,9 @@ from heatwatch.errors import BadInput
 from heatwatch.files.points_file import read_points
 from heatwatch.files.readings_file import read_readings
 from heatwatch.files.rules_file import default_standard, time_zone
-from simulators.scenario import TownSettings
-from simulators.scenario_files import library, load_scenario
-from simulators.town import Town
+from simulators.scenarios.files import library, load_scenario
+from simulators.towns.settings import TownSettings
+from simulators.towns.town import Town
 from tests.house.test_house import ROOT, commands_of
 
 QUICK = [name for name in library() if name not in {"city", "season"}]

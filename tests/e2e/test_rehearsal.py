@@ -18,8 +18,8 @@ import pandas as pd
 import pytest
 
 from heatwatch.domain.instants import HOUR_MS
-from simulators.scenario import TownSettings
-from simulators.town import Town
+from simulators.towns.settings import TownSettings
+from simulators.towns.town import Town
 from tests.e2e.processes import HEATWATCH, run
 from tests.peers import Mosquitto
 

@@ -26,7 +26,7 @@ from heatwatch.records.database import Records
 from heatwatch.records.schema import OutboxRow
 from heatwatch.settings import Settings
 from heatwatch.usecases.register import import_register
-from simulators.publisher import Progress
+from simulators.publishing.publisher import Progress
 from tests.e2e.processes import Serve, descendants
 from tests.faults.load import Load
 from tests.peers import mosquitto, wait_for

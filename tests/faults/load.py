@@ -15,11 +15,11 @@ from heatwatch import wire
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, iso
 from heatwatch.domain.register import PointRow
 from heatwatch.files.points_file import points_frame
-from simulators.encoding import Encoder, Messages
-from simulators.publisher import SteppedPublisher
-from simulators.scenario import TownSettings
-from simulators.thermometers import ThermometerSettings
-from simulators.town import Town
+from simulators.publishing.encoding import Encoder, Messages
+from simulators.publishing.publisher import SteppedPublisher
+from simulators.thermometers.devices import ThermometerSettings
+from simulators.towns.settings import TownSettings
+from simulators.towns.town import Town
 
 STREAM = 17
 BUILDINGS, ROOMS_PER_BUILDING = (3, 4), (4, 5)

@@ -36,7 +36,7 @@ from heatwatch.wire import CLOCK_TOPIC, Tick
 from ingest.decoders import Decoders
 from ingest.journal import Entry, Message
 from ingest.sorting import Clock, sort
-from simulators.encoding import Messages
+from simulators.publishing.encoding import Messages
 from tests.faults.driver import ONE_AT_A_TIME
 from tests.faults.load import Load
 

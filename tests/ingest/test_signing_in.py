@@ -11,7 +11,7 @@ import pytest
 from heatwatch.broker import Access, Address, read_address
 from heatwatch.errors import BadInput
 from heatwatch.wire import reading_topic
-from simulators.link import Link
+from simulators.publishing.link import Link
 from tests.authority import TROUBLES, Authority, password_settings, set_passwords, tls_settings, trouble
 from tests.ingest.station import NOW, station
 from tests.peers import HOST, mosquitto, wait_for

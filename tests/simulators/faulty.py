@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from heatwatch.domain.instants import HOUR_MS, MINUTE_MS
-from simulators.events import BUILDING, ROOM, DisconnectedHome, NightSetback, Subject
-from simulators.faults import Fault
-from simulators.scenario import TownSettings
-from simulators.town import Town
+from simulators.thermometers.faults import Fault
+from simulators.towns.events import BUILDING, ROOM, DisconnectedHome, NightSetback, Subject
+from simulators.towns.settings import TownSettings
+from simulators.towns.town import Town
 
 START_MS = TownSettings().start_ms
 END_MS = START_MS + 30 * HOUR_MS

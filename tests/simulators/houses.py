@@ -9,13 +9,13 @@ import numpy as np
 
 from heatwatch.domain.register import PointRow
 from simulators.arrays import Int64
-from simulators.building import Fabric, Place, draw_fabric, locate
-from simulators.events import Event
-from simulators.layout import lay_out, plan
-from simulators.physics import RoomModel
-from simulators.scenario import PhysicsSettings, TownSettings
-from simulators.town import Town
-from simulators.weather import Outdoors
+from simulators.physics.building import Fabric, Place, draw_fabric, locate
+from simulators.physics.model import RoomModel
+from simulators.physics.weather import Outdoors
+from simulators.towns.events import Event
+from simulators.towns.layout import lay_out, plan
+from simulators.towns.settings import PhysicsSettings, TownSettings
+from simulators.towns.town import Town
 
 START_MS = 1_768_176_000_000
 

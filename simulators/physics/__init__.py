@@ -1,0 +1,1 @@
+"""What makes rooms warm and cold: houses, radiators, plants, sun and weather."""

@@ -1,0 +1,1 @@
+"""From readings to messages at a broker, in a clock that moves step by step."""

@@ -1,0 +1,1 @@
+"""Scenarios: towns and what happens in them, as small files."""

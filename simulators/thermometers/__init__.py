@@ -1,0 +1,1 @@
+"""Thermometers as they are sold: what they do between the temperature of a room and a message."""

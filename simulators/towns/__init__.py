@@ -1,0 +1,1 @@
+"""Towns: who lives where, what happens, what is measured, and what is true of it."""
