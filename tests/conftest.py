@@ -35,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test fails")
     parser.addoption("--fault-seed", type=int, help="run this seed of tests/faults; with --fault-runs the first one")
     parser.addoption("--fault-runs", type=int, help="how many seeds of tests/faults are run (20)")
+    parser.addoption("--whole-city", action="store_true", help="tests/e2e/test_scenarios.py plays 100,000 rooms")
     parser.addoption("--replay-speeds", help="at which speeds tests/e2e/test_rehearsal.py replays (max,1000)")
 
 
