@@ -83,6 +83,11 @@ class Scenario:
         return self.start_ms + self.length_ms
 
     @property
+    def _begun(self) -> list[Happens]:
+        """What begins before all is over: another length may leave out the rest."""
+        return [one for one in self.happens if one.said.at < self.length_ms]
+
+    @property
     def settings(self) -> TownSettings:
         """The settings of its town.
 
@@ -91,7 +96,7 @@ class Scenario:
         BadInput
             Naming file, line and field, if they make no town.
         """
-        made = [one.made(self.start_ms, self.end_ms, self.size.interval) for one in self.happens]
+        made = [one.made(self.start_ms, self.end_ms, self.size.interval) for one in self._begun]
         snaps = tuple(
             ColdSnap(self.start_ms + one.at, self.start_ms + one.at + one.lasts, one.depth_k) for one in self.snaps
         )
@@ -162,7 +167,7 @@ class Scenario:
         snaps = [{"at": span_text(one.at), "lasts": span_text(one.lasts), "depth_k": one.depth_k} for one in self.snaps]
         size = {name: plain(self.size, name) for name in TownPart.model_fields}
         happens = {
-            section: [one.document() for one in self.happens if issubclass(one.kind, kind)]
+            section: [one.document() for one in self._begun if issubclass(one.kind, kind)]
             for section, kind in (("events", Event), ("faults", Fault))
         }
         given = {
@@ -214,6 +219,7 @@ def _joined(name: str, parts: Sequence[Part], *, includes: bool) -> Scenario:
     file = made_up[0].weather_file if made_up else None
     alike = [part for part in made_up if (part.said.weather.file is None) == (file is None)]
     titled = [first] if includes else parts
+    length_ms = max((part.length_ms for part in parts if part.said.lasts is not None), default=LASTS_MS)
     expects = _expected_of(first, parts[1:]) if includes else in_company([part.expects for part in parts])
     scenario = Scenario(
         name=name,
@@ -221,14 +227,14 @@ def _joined(name: str, parts: Sequence[Part], *, includes: bool) -> Scenario:
         title_zh=" + ".join(part.said.title_zh or part.said.title for part in titled),
         teaches="\n\n".join(part.said.teaches.strip() for part in titled if part.said.teaches),
         start_ms=next((part.start_ms for part in parts if part.said.start is not None), START_MS),
-        length_ms=max((part.length_ms for part in parts if part.said.lasts is not None), default=LASTS_MS),
+        length_ms=length_ms,
         size=size,
         physics=MappingProxyType(_settings_of(parts, "physics", PhysicsSettings)),
         weather=MappingProxyType(_settings_of(alike, "weather", WeatherSettings)),
         thermometers=MappingProxyType(_settings_of(parts, "thermometers", ThermometerSettings)),
         weather_file=file,
         snaps=tuple(snap for part in alike for snap in part.said.weather.snaps),
-        happens=tuple(one.moved(part.size or size, size) for part in parts for one in part.happens()),
+        happens=tuple(one.moved(part.size or size, size) for part in parts for one in part.happens(length_ms)),
         expects=expects,
     )
     _refuse_what_makes_no_town(scenario, first)

@@ -183,15 +183,19 @@ class Part:
             raise self.place("weather", "file").error("no such file")
         return path
 
-    def happens(self) -> list[Happens]:
-        """Return its events and faults; what begins when all is over is refused."""
+    def happens(self, whole_ms: int) -> list[Happens]:
+        """Return its events and faults; what begins when all is over is refused.
+
+        That is after its own length or, where it does not say how long it takes, after `whole_ms`.
+        """
+        over_ms = whole_ms if self.said.lasts is None else self.length_ms
         found = []
         for section, kinds in (("events", EVENTS), ("faults", FAULTS)):
             for at, entry in enumerate(getattr(self.said, section)):
                 (name,) = entry.model_fields_set
                 one = Happens(name, kinds[name], getattr(entry, name), self.place(section, at, name))
-                if one.said.at >= self.length_ms:
-                    lasts = span_text(self.length_ms)
+                if one.said.at >= over_ms:
+                    lasts = span_text(over_ms)
                     raise self.place(section, at, name, "at").error(f"it begins when all is over, after {lasts}")
                 found.append(one)
         return found

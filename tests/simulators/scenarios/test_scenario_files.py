@@ -89,6 +89,24 @@ def test_events_move_with_the_beginning_and_end_with_the_end(tmp_path: Path) -> 
     assert burst.end_ms == START_MS + 4 * DAY_MS
 
 
+def test_a_shorter_one_is_written_without_what_would_begin_later(tmp_path: Path) -> None:
+    scenario = load_scenario(put(tmp_path, WHOLE)).changed(length_ms=8 * HOUR_MS, seed=2**63 - 1)
+    assert scenario.settings.events == ()
+    again = load_scenario(put(tmp_path, scenario.text(), "again.yaml"))
+    assert (again.settings, again.length_ms) == (scenario.settings, scenario.length_ms)
+
+
+def test_what_includes_a_longer_one_takes_as_long(tmp_path: Path) -> None:
+    put(tmp_path, "title: long\nlasts: 9d\n", "long.yaml")
+    later = "title: x\ninclude: [long.yaml]\nevents: [boiler_trip: {station: S1, at: 3d}]\n"
+    (trip,) = load_scenario(put(tmp_path, later)).settings.events
+    assert (trip.start_ms, trip.end_ms) == (START_MS + 3 * DAY_MS, START_MS + 9 * DAY_MS)
+    with pytest.raises(BadInput, match=r"line 3: events\.0\.boiler_trip\.at: it begins when all is over, after 9d"):
+        load_scenario(put(tmp_path, later.replace("at: 3d", "at: 9d")))
+    with pytest.raises(BadInput, match="it begins when all is over, after 1d"):
+        load_scenario(put(tmp_path, f"lasts: 1d\n{later}"))
+
+
 def test_in_a_town_of_another_size_it_happens_at_the_same_place(tmp_path: Path) -> None:
     """Station S2 has the houses from the fourth on where there are six of them, and only one where there are two."""
     scenario = load_scenario(put(tmp_path, WHOLE))
@@ -132,6 +150,11 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "line 12: events.0.boiler_tripp: is not known (did you mean boiler",
     ),
     "an unknown section": ("events:", "evnts:", "line 11: evnts: is not known (did you mean events?)"),
+    "no hour of a day": (
+        "boiler_trip: {station: S1, at: 10h",
+        "night_setback: {station: S1, from_h: 25, at: 10h",
+        "line 12: events.0.night_setback.from_h: 25: should be less than or equal to 24",
+    ),
     "a stranger": ("S1,", "S3,", "line 12: events.0.boiler_trip.station: the town has no station 'S3' (one of S1, S2)"),
     "nearly a building": ("S2-B03", "S2-B3", "the town has no building 'S2-B3' (did you mean S2-B03?)"),
     "nobody": ("station: S1, ", "", "line 12: events.0.boiler_trip: it happens to one of"),
