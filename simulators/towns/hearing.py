@@ -50,14 +50,14 @@ def break_ms(interval_ms: Int64) -> Int64:
 
 
 def listen(fleet: Fleet, as_of_ms: int | None, uncertain: Int64) -> Heard:
-    """Return the silences in what a correct ingest has kept by `as_of_ms`, told by the true moments of measuring.
+    """Return the silences in what a correct ingest has kept before `as_of_ms`, told by the true moments of measuring.
 
     Parameters
     ----------
     fleet
         The thermometers.
     as_of_ms
-        What arrives later is not heard [ms]; None for all that ever arrives.
+        What arrives then or later is not heard [ms]; None for all that ever arrives.
     uncertain
         Rooms whose payloads may be unreadable without a fault.
     """
@@ -89,7 +89,7 @@ class _Listener:
 
     def listen(self, time_ms: Int64, slate: Slate | None) -> None:
         """Hear a block: regular moments of shape (intervals, rooms), and what is different from them."""
-        if slate is None and int(time_ms[-1].max()) <= self._until_ms:
+        if slate is None and int(time_ms[-1].max()) < self._until_ms:
             self._listen_to_edges(time_ms)
             return
         arrived_ms, told_ms = time_ms.copy(), np.full(time_ms.shape, self._interval_ms, dtype=np.int64)
@@ -106,7 +106,7 @@ class _Listener:
         self._last_ms = time_ms[-1].copy()
 
     def _hear(self, time_ms: Int64, arrived_ms: Int64, wait_ms: Int64) -> None:
-        heard = (arrived_ms != NEVER_MS) & (arrived_ms <= self._until_ms)
+        heard = (arrived_ms != NEVER_MS) & (arrived_ms < self._until_ms)
         all_ms, all_waits = np.vstack([self._last_ms, time_ms]), np.vstack([self._wait_ms, wait_ms])
         rows = np.arange(len(time_ms) + 1)[:, None]
         latest = np.maximum.accumulate(np.where(np.vstack([np.ones_like(heard[:1]), heard]), rows, 0), axis=0)
@@ -132,7 +132,7 @@ def _note_low(
     """Note the first reading of each room that says that the battery is low."""
     own = np.isin(slate.rooms, placed.rooms)
     spans = (slate.time_ms >= placed.fault.start_ms) & (slate.time_ms < placed.fault.end_ms)
-    low = own & slate.due & slate.low & spans & (slate.time_ms <= until_ms)
+    low = own & slate.due & slate.low & spans & (slate.time_ms < until_ms)
     for column in np.flatnonzero(low.any(axis=0)).tolist():
         since_ms = int(slate.time_ms[low[:, column].argmax(), column])
         low_since_ms.setdefault((number, int(slate.rooms[column])), since_ms)

@@ -68,8 +68,8 @@ def rows(found: pd.DataFrame, as_of_ms: int) -> set[Row]:
 
 def oracle(town: Town, as_of_ms: int) -> set[Row]:
     """Look at every reading that was kept, point by point, then at every moment at which anything changes."""
-    truth = town.truth_readings(town.start_ms, as_of_ms + 1)
-    kept = truth[truth["kept"] & (truth["arrived"] <= pd.Timestamp(as_of_ms, unit="ms", tz="UTC"))]
+    truth = town.truth_readings(town.start_ms, as_of_ms)
+    kept = truth[truth["kept"] & (truth["arrived"] < pd.Timestamp(as_of_ms, unit="ms", tz="UTC"))]
     heard: defaultdict[str, list[int]] = defaultdict(list)
     for point, time_ms in zip(kept["point_id"], ms(kept["time"]), strict=True):
         heard[point].append(time_ms)
@@ -216,9 +216,12 @@ def test_what_a_dead_battery_and_a_gateway_swallow_is_silence() -> None:
 
 
 def test_what_a_gateway_keeps_is_a_silence_until_it_is_delivered() -> None:
-    during = dead().truth(START_MS + 22 * HOUR_MS - 1).data_outages
+    """What a window holds ends before its end, and so does what is true of it."""
+    over_ms = START_MS + 22 * HOUR_MS
+    during = dead().truth(over_ms).data_outages
     assert {"S1-B02", "S2-B03"} <= set(during["subject_id"])
-    after = dead().truth(START_MS + 22 * HOUR_MS).data_outages
+    assert dead().stored(START_MS, over_ms)["arrived"].max() < pd.Timestamp(over_ms, unit="ms", tz="UTC")
+    after = dead().truth(over_ms + 1).data_outages
     assert "S2-B03" not in set(after["subject_id"])
 
 
