@@ -30,8 +30,18 @@ class _Entries:
     def edges_ms(self) -> list[int]:
         """Return where one row ends and the next begins."""
         spans = [*(one[:2] for one in self.intervals), *(one[:2] for one in self.hours)]
-        again = [start_ms for start_ms, _ in sorted(self.suspended)[1:]]
+        again = [start_ms for start_ms, _ in self.pauses()[1:]]
         return sorted({*self.renewed_ms, *again, *(edge for span in spans for edge in span if edge < FAR_FUTURE_MS)})
+
+    def pauses(self) -> list[tuple[int, int]]:
+        """Return when the point is out of service, in order; what overlaps or touches as one."""
+        found: list[tuple[int, int]] = []
+        for start_ms, end_ms in sorted(self.suspended):
+            if found and start_ms <= found[-1][1]:
+                found[-1] = (found[-1][0], max(found[-1][1], end_ms))
+            else:
+                found.append((start_ms, end_ms))
+        return found
 
 
 def registered(
@@ -94,7 +104,7 @@ def _rows(row: PointRow, entries: _Entries, start_ms: int) -> list[PointRow]:
     found = []
     for first_ms, end_ms in pairwise(edges_ms):
         at_ms = max(first_ms, start_ms)
-        suspended = next(((a, b) for a, b in sorted(entries.suspended) if a < end_ms and b > at_ms), (None, None))
+        suspended = next(((a, b) for a, b in entries.pauses() if a < end_ms and b > at_ms), (None, None))
         found.append(
             replace(
                 row,

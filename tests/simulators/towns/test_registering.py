@@ -69,6 +69,12 @@ class TestRegister:
         assert rows[FLAT.name].suspended_to is None
         assert rows["S1-B01-2-101"].suspended_to == from_ms(SPAN[1])
 
+    def test_suspensions_that_overlap_are_one(self) -> None:
+        late = (SPAN[1] - HOUR_MS, END_MS)
+        town = town_with(events=(DisconnectedHome(FLAT, *SPAN), DisconnectedHome(FLAT, *late)))
+        (row,) = [row for row in town.points() if row.point_id == FLAT.name]
+        assert (row.suspended_from, row.suspended_to) == (from_ms(SPAN[0]), from_ms(END_MS))
+
     def test_a_declared_setback_says_which_hours_are_heated(self) -> None:
         station = Subject(STATION, "S1")
         setback = NightSetback(station, START_MS, END_MS, from_h=22.5, to_h=5.0, declared=True)
