@@ -171,7 +171,7 @@ class Town:
                 "temperature_c": rows["temp_c"],
                 "claimed": _instants_or_none(rows["claimed_ms"]),
                 "arrived": _instants_or_none(rows["arrived_ms"]),
-                "fault": faults.names(rows["mark"]),
+                "fault": pd.array(faults.names(rows["mark"]), dtype="str"),
                 "kept": rows["kept"],
             }
         )

@@ -152,6 +152,13 @@ class TestAll:
         alone = Town(troubled().settings).sent(first_ms, END_MS)
         assert_frame_equal(alone, all_sent()[all_sent()["sent_ms"] >= first_ms].reset_index(drop=True))
 
+    def test_nothing_has_the_columns_of_something(self) -> None:
+        town = town_with(Replaced(Subject(TOWN), START_MS, START_MS + 2 * HOUR_MS))
+        for told in (town.sent, town.stored, town.truth_readings, town.true_readings):
+            nothing, something = told(START_MS, START_MS + HOUR_MS), told(START_MS, START_MS + 3 * HOUR_MS)
+            assert nothing.empty == (told != town.true_readings)
+            assert nothing.dtypes.to_dict() == something.dtypes.to_dict()
+
     def test_truth_and_true_readings_are_cut_alike(self) -> None:
         town, middle_ms = troubled(), START_MS + 11 * HOUR_MS + 3
         for told in (town.truth_readings, town.true_readings):
