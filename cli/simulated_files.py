@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -257,7 +258,7 @@ def _true_cold_spells(town: Town, span: Span, folder: Path) -> pd.DataFrame:
     for path in sorted(folder.iterdir(), key=lambda path: int(path.stem)):
         readings = pd.read_parquet(path)
         readings["point_id"] = readings["point_id"].astype("category")
-        here = [rows[name] for name in readings["point_id"].cat.categories]
+        here = [row for name in readings["point_id"].cat.categories for row in rows[name]]
         if len(readings):
             found.append(judge(readings, Register.of(here), span.standard, span.zone, span.end_ms).cold_spells)
     shutil.rmtree(folder)
@@ -266,13 +267,11 @@ def _true_cold_spells(town: Town, span: Span, folder: Path) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True).sort_values(["point_id", "start"], kind="stable", ignore_index=True)
 
 
-def _true_rows(town: Town) -> Mapping[str, PointRow]:
-    """Return one row a room: what is asked of it does not change with its thermometer."""
-    rows: dict[str, PointRow] = {}
+def _true_rows(town: Town) -> Mapping[str, list[PointRow]]:
+    """Return the rows of each room, whose times of R4 and R5 hold whatever becomes of its thermometer."""
+    rows: dict[str, list[PointRow]] = defaultdict(list)
     for row in town.points():
-        first = rows.get(row.point_id, row)
-        kept = {"valid_to": row.valid_to, "device_id": None, "offset_k": 0.0}
-        rows[row.point_id] = replace(first, **kept, interval_s=town.settings.interval_s)  # type: ignore[arg-type]
+        rows[row.point_id].append(replace(row, device_id=None, offset_k=0.0, interval_s=town.settings.interval_s))
     return rows
 
 
@@ -340,7 +339,7 @@ def _exchange(made: Path, out: Path, old: Path) -> None:
         out.rename(old)
     try:
         made.rename(out)
-    except OSError:
-        if there:
+    except BaseException:
+        if there and not out.exists():
             old.rename(out)
         raise

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,21 @@ class TestFiles:
         assert spells["min_temp_c"].between(5, 18).all()
         assert spells["point_id"].is_monotonic_increasing
 
+    def test_cold_spells_are_those_of_rooms_in_service(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        """A room that is cold and suspended twice, with another thermometer before, is judged by each of its rows."""
+        cut = "room: S1-B01-1-101"
+        happens = (
+            f"weather: {{mean_c: -15}}\nevents:\n  - closed_valve: {{{cut}, at: -5d}}\n"
+            f"  - disconnected_home: {{{cut}, at: 2h, lasts: 1h}}\n  - disconnected_home: {{{cut}, at: 4h}}\n"
+            f"faults:\n  - replaced: {{{cut}, at: 1h, lasts: 0.5h}}\n"
+        )
+        ran(capsys, "simulate", small(tmp_path, happens), "--out", tmp_path / "out")
+        spells = pd.read_csv(tmp_path / "out" / "truth_cold_spells.csv").query("point_id == 'S1-B01-1-101'")
+        assert list(spells["end_reason"]) == ["suspended", "suspended"]
+        assert spells["violation_h"].max() < 2
+
     def test_leaks_and_stops_are_told(self, made: Path) -> None:
         assert list(pd.read_csv(made / "truth_leaks.csv")["subject_id"]) == ["S2-B03"]
         assert list(pd.read_csv(made / "stops.csv")["planned"].astype(str)) == ["False"]
@@ -231,6 +248,39 @@ class TestRefusals:
         with suppress(KeyboardInterrupt):
             write_town(town, span, tmp_path / "out", "", show=stop)
         assert list(tmp_path.iterdir()) == []
+
+    def test_an_interruption_while_folders_change_places_leaves_the_old_one(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        town, out = Town(TownSettings(rooms=12)), tmp_path / "out"
+        span = Span(town.start_ms, town.start_ms + HOUR_MS, default_standard(), time_zone("Asia/Shanghai"))
+        write_town(town, span, out, "first")
+        rename = Path.rename
+
+        def stop(path: Path, target: Path) -> Path:
+            if path.name == "new":
+                raise KeyboardInterrupt
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "rename", stop)
+        with suppress(KeyboardInterrupt):
+            write_town(town, span, out, "second")
+        assert (out / files.SCENARIO).read_text(encoding="utf-8") == "first"
+        assert list(tmp_path.iterdir()) == [out]
+
+    def test_sigterm_leaves_nothing(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        own, before = small(tmp_path), signal.getsignal(signal.SIGTERM)
+
+        def asked(*_: object) -> None:
+            assert len(list(tmp_path.iterdir())) == 2
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        monkeypatch.setattr(Town, "stops_frame", asked)
+        ran(capsys, "simulate", own, "--out", tmp_path / "out", code=128 + signal.SIGTERM)
+        assert list(tmp_path.iterdir()) == [own]
+        assert signal.getsignal(signal.SIGTERM) == before
 
     @pytest.mark.parametrize(
         ("arguments", "says"),
