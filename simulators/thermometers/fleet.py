@@ -185,8 +185,9 @@ class Fleet:
         """Let faults that hold a value know what was said when they began, where that was in an earlier block."""
         for one in self.placed:
             if one.fault.holds and one.active(*self._span_ms(index)):
-                begun = self.number_of(one.fault.start_ms)
-                for before in range(begun, min(index, begun + 2)):
+                for before in range(self.number_of(one.fault.start_ms), index):
+                    if not np.isnan(one.held_c).any():
+                        break
                     if (id(one), before) not in self._remembered:
                         self.block(before)
 

@@ -263,8 +263,9 @@ class Stuck(Fault):
     def act(self, slate: Slate, here: Bool, part: Part) -> Bool:
         """Repeat it."""
         if self.holds:
-            first_c = slate.temp_c[here.argmax(axis=0), np.arange(slate.rooms.size)]
-            said_c = np.broadcast_to(part.hold(first_c, np.any(here, axis=0)), here.shape)
+            made = here & slate.due
+            first_c = slate.temp_c[made.argmax(axis=0), np.arange(slate.rooms.size)]
+            said_c = np.broadcast_to(part.hold(first_c, np.any(made, axis=0)), here.shape)
             np.copyto(slate.temp_c, said_c, where=here)
         else:
             slate.temp_c[here] = self.at_c

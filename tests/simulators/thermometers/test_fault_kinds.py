@@ -75,6 +75,21 @@ class TestValues:
         late = town_with(fault).truth_readings(END_MS - HOUR_MS, END_MS)
         assert_frame_equal(late, whole[ms(whole["time"]) >= END_MS - HOUR_MS].reset_index(drop=True))
 
+    def test_its_first_reading_is_one_that_was_made(self) -> None:
+        """The new thermometer comes four blocks later, and measures once an hour."""
+        come_ms = START_MS + 16 * HOUR_MS + 30 * MINUTE_MS
+        faults = (
+            Replaced(FLAT, START_MS, come_ms, offset_k=3.0),
+            Interval(FLAT, START_MS, END_MS, interval_s=3_600),
+            Stuck(FLAT, START_MS + HOUR_MS, END_MS),
+        )
+        whole = town_with(*faults).truth_readings(START_MS, END_MS)
+        stuck = whole[whole["point_id"] == FLAT.name]
+        felt = town_with(*faults[:2]).truth_readings(START_MS, END_MS).query("point_id == @FLAT.name")
+        assert set(stuck["temperature_c"]) == {felt["temperature_c"].iloc[0]}
+        late = town_with(*faults).truth_readings(END_MS - HOUR_MS, END_MS)
+        assert_frame_equal(late, whole[ms(whole["time"]) >= END_MS - HOUR_MS].reset_index(drop=True))
+
     def test_or_a_number_that_is_given_and_before_it_what_it_felt(self) -> None:
         assert set(said(Stuck(FLAT, *SPAN, at_c=21.5)).query("fault != ''")["temperature_c"]) == {21.5}
         both = said(Stuck(FLAT, *SPAN), Offset(FLAT, *SPAN, by_k=5.0)).query("fault != ''")
