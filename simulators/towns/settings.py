@@ -68,6 +68,9 @@ class PhysicsSettings:
         """Refuse what makes no house."""
         if min(self.envelope_shares) < 0 or not np.isclose(sum(self.envelope_shares), 1.0):
             raise BadInput("envelope_shares must be shares of a whole", where="town: physics")
+        if not Curve().room_c < self.return_c < self.supply_c:
+            mend = f"supply_c above return_c, and that above the {Curve().room_c} degC of a room"
+            raise BadInput("such water heats no room", where="town: physics", mend=mend)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,8 @@ def test_a_file_says_what_its_town_is_like(tmp_path: Path) -> None:
 
 
 def test_what_is_written_again_loads_as_the_same(tmp_path: Path) -> None:
-    scenario = load_scenario(put(tmp_path, WHOLE)).changed(seed=3, start_ms=START_MS + HOUR_MS)
+    text = WHOLE.replace("noise_k: 0.1", "noise_k: 1.2345678901234567e-4")
+    scenario = load_scenario(put(tmp_path, text)).changed(seed=3, start_ms=START_MS + HOUR_MS)
     again = load_scenario(put(tmp_path, scenario.text(), "again.yaml"))
     assert (again.settings, again.length_ms, again.expects) == (scenario.settings, scenario.length_ms, scenario.expects)
     assert again.text() == scenario.text()
@@ -184,6 +185,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "a word for a number": ("-6", "cold", "line 8: weather.mean_c: 'cold': should be a valid number"),
     "no number": ("latitude_deg: 45", "latitude_deg: .nan", "line 9: physics.site.latitude_deg: '.nan': should be"),
     "shares of more than a whole": ("[0.3,", "[0.4,", "line 9: physics: envelope_shares must be shares of a whole"),
+    "water that cools": ("physics: {", "physics: {supply_c: 20, return_c: 60, ", "line 9: physics: such water"),
     "no zone": ("+08:00", "", "line 5: start: '2026-01-12T00:00:00' is no moment with a zone"),
     "no title": ("title: A boiler trips\n", "", "line 1: title: is missing"),
     "twice": ("lasts: 2d", "lasts: 2d\nlasts: 3d", "line 7: lasts stands there twice (leave one of them)"),
