@@ -14,6 +14,7 @@ from heatwatch.domain.register import FAR_FUTURE_MS
 from heatwatch.errors import BadInput
 from heatwatch.files.tables import instants, read_table
 from simulators.arrays import Float64, Int64
+from simulators.bounds import refuse_senseless
 
 _STREAM, _STREAM_CLOUDS, _STREAM_SNAPS = 1, 5, 6
 _SLOW_WAVES = 3
@@ -91,6 +92,10 @@ class WeatherSettings:
     snap_k: float = 8.0
     snap_share: float = 0.0
     cloud_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse what is no weather."""
+        refuse_senseless(self, "weather", not_below_0=("slow_k", "snap_k"))
 
 
 class Outdoors(Protocol):

@@ -8,6 +8,7 @@ import numpy as np
 
 from heatwatch.domain.instants import DAY_MS, SECOND_MS
 from simulators.arrays import Bool, Float64, Int64
+from simulators.bounds import refuse_senseless
 
 _STREAM_DEVICES = 3
 _STREAM_NOISE = 4
@@ -37,6 +38,10 @@ class ThermometerSettings:
     coarse_share: float = 0.1
     duplicate_share: float = 0.002
     unreadable_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse what no thermometer does."""
+        refuse_senseless(self, "town: thermometers", not_below_0=("noise_k",))
 
 
 @dataclass(frozen=True, slots=True)

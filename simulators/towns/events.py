@@ -24,6 +24,7 @@ from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from heatwatch.domain.register import FAR_FUTURE_MS, PointRow
 from heatwatch.errors import BadInput
 from simulators.arrays import Bool, Float64, Int64
+from simulators.bounds import refuse_senseless
 
 TOWN, STATION, BUILDING, RISER, ROOM = "town", "station", "building", "riser", "room"
 _KEYS = {STATION: "station_id", BUILDING: "building_id", RISER: "riser", ROOM: "point_id"}
@@ -120,6 +121,9 @@ class Leak:
     reported_ms: int
 
 
+_SHARES = frozenset({"circulates", "leaves", "passes", "has"})
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happens to a subject from `start_ms` (included) to `end_ms` (excluded) [ms].
@@ -141,6 +145,7 @@ class Event:
             raise BadInput(f"{type(self).__name__} does not happen to a whole town", where="event", mend=mend)
         if self.needs_station and self.subject.kind not in {STATION, TOWN}:
             raise BadInput(f"{type(self).__name__} happens to a station, not to a {self.subject.kind}", where="event")
+        refuse_senseless(self, "event", shares=_SHARES)
 
     @property
     def needs_station(self) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from heatwatch.domain.instants import SECOND_MS
 from heatwatch.errors import BadInput
 from simulators.arrays import Bool, Float64, Int64
+from simulators.bounds import refuse_senseless
 from simulators.physics.building import ENVELOPES, Fabric, draw_fabric, locate
 from simulators.physics.model import Habits, Physics
 from simulators.physics.plant import Stations
@@ -71,6 +72,7 @@ class PhysicsSettings:
         if not Curve().room_c < self.return_c < self.supply_c:
             mend = f"supply_c above return_c, and that above the {Curve().room_c} degC of a room"
             raise BadInput("such water heats no room", where="town: physics", mend=mend)
+        refuse_senseless(self, "town: physics", not_below_0=("people_w_m2", "opens_per_day", "capacity_margin"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,3 +233,9 @@ class TestWholeTown:
     def test_it_has_no_name(self) -> None:
         with pytest.raises(BadInput, match="a town has no name"):
             Subject(TOWN, "S1")
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_of_the_water_is_between_none_and_all(share: float) -> None:
+    with pytest.raises(BadInput, match=r"event: leaves is .*, not between 0 and 1"):
+        ClosedValve(Subject(ROOM, "S1-B01-1-101"), 0, 1, leaves=share)
