@@ -345,8 +345,12 @@ def _join_groups(board: _Board, building: str, spells: Sequence[Spell]) -> list[
 
 
 def _free(board: _Board, building: str, spells: Iterable[Spell]) -> list[Spell]:
-    """Return the spells that may still become a group: those that have no ticket, and those in rooms' tickets."""
-    return [*spells, *(spell for ticket in board.at_work(building, Scope.ROOM) for spell in ticket.spells)]
+    """Return the spells that may still become a group: those that have no ticket, and those in rooms' tickets.
+
+    What is of another building by now, where the register was corrected, makes no group here.
+    """
+    held = (spell for ticket in board.at_work(building, Scope.ROOM) for spell in ticket.spells)
+    return [*spells, *(spell for spell in held if spell.building_id == building)]
 
 
 def _together(spells: Sequence[Spell], rooms_in_service: int, group_min: int) -> list[Spell]:

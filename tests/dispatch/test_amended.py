@@ -151,3 +151,13 @@ def test_groundless_is_said_again_after_others_were_taken_over(office: Office) -
     office.judge(gone=[spell("p4", 0)], at_h=6)
     assert [row.ticket.state for row in office.stories()] == ["open", "merged"]
     assert [one.kind for one in office.stories()[0].events].count("groundless") == 2
+
+
+def test_a_room_that_the_register_now_puts_into_another_house_makes_no_group_in_the_old_one(office: Office) -> None:
+    """Its ticket stays where it was opened. The other rooms are counted without it, and dispatch comes to an end."""
+    one, two, three = spell("p1", 0), spell("p2", 1), spell("p3", 2)
+    office.judge(one, two, at_h=3)
+    office.judge(replace(one, building_id="b9"), two, three, at_h=4)
+    assert [scope for _, scope, *_ in office.picture()] == ["room"] * 3
+    office.judge(spell("p4", 4), at_h=6)
+    assert [scope for _, scope, state, _ in office.picture() if state == "open"] == ["building"]
