@@ -54,12 +54,12 @@ class Standstill:
 
     def decided(self, station: str, rows: Sequence[FindingRow], *, quiet: bool) -> None:
         """Note that everything in a station was decided, and whether that changed nothing; `rows` were news."""
-        if not quiet:
+        if quiet:
+            self._quiet.add(station)
+        else:
             self._quiet.discard(station)
-            return
-        self._quiet.add(station)
         for row in rows:
-            if row.open:
+            if quiet and row.open:
                 self._known[row.id] = _basis(row)
             else:
                 self._known.pop(row.id, None)  # what is over hardly changes again

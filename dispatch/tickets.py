@@ -50,7 +50,8 @@ def dispatch(
 ) -> dict[int, Known]:
     """Bring the tickets to what findings say, in the stations of those that changed; return how those now stand.
 
-    What changed only says where to look: a finding without its ticket is found there whenever it was issued.
+    What changed only says where to look: a finding without its ticket is found there whenever it was issued. A spell
+    whose point has moved may turn out to have begun elsewhere: its ticket's station is looked at, too.
     `closed` are tickets that were closed since: what still goes on of them gets a ticket of its own, and so does what
     goes on again of any that was closed before. `standstill` remembers what was decided last.
     """
@@ -60,7 +61,7 @@ def dispatch(
     worthy = remembered.news(row for row in changed if row.kind in TICKET_WORTHY)
     touched = _follow(session, worthy, by)
     left = _release(session, [*_going_on(session, closed), *worthy], by)
-    looked_at = sorted({row.station_id for row in (*worthy, *left)})
+    looked_at = sorted({row.station_id for row in (*worthy, *left)} | _stations(session, touched))
     for station in looked_at:
         writer, actions = _Writer(session, by), decide(_situation(session, station, by, rooms))
         writer.apply(actions)
@@ -72,6 +73,10 @@ def dispatch(
         _follow_stop(session, row, was)
         touched.add(was)
     return {ticket_id: settle(session, ticket_id, by) for ticket_id in sorted(touched)}
+
+
+def _stations(session: Session, tickets: Collection[int]) -> set[str]:
+    return {session.get_one(TicketRow, ticket_id).station_id for ticket_id in tickets}
 
 
 def settle(session: Session, ticket_id: int, by: Dispatch) -> Known:

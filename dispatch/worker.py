@@ -79,7 +79,8 @@ class DispatchWorker:
         self._company = Company(company, hotline, self._zone)
         self._wall_clock, self._look_at_ms = wall_clock, 0
         self._register = RegisterInForce()
-        self._standstill, self._left_at = Standstill(), -1
+        self._standstill = Standstill()
+        self._left_at: tuple[int, int] | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Follow analytics and people until told to stop; wait longer and longer while a store does not answer."""
@@ -91,15 +92,15 @@ class DispatchWorker:
             if not self._behind(session):
                 return False
         noted: list[TicketEvent] = []
-        left_at, self._left_at = self._left_at, -1  # what is remembered holds only if this pass is kept
+        left_at, self._left_at = self._left_at, None  # what is remembered holds only if this pass is kept
         with self._records.write() as session:
             done = self._pass(session, noted, left_at)
-            read_up_to = self._read_up_to(session, self.name)
-        self._left_at = read_up_to
+            came_to = self._come_to(session)
+        self._left_at = came_to
         _log(noted)
         return done
 
-    def _pass(self, session: Session, noted: list[TicketEvent], left_at: int) -> bool:
+    def _pass(self, session: Session, noted: list[TicketEvent], left_at: tuple[int, int] | None) -> bool:
         last = last_change(session, hold=True)
         held = hold(session)
         led = progress(session, FOLLOWED)
@@ -110,10 +111,9 @@ class DispatchWorker:
         acting(session, HEATWATCH, by.at_ms)
         by_hand = [deed for deed in deeds if deed.kind in _DEEDS]
         closed = {deed.ticket_id for deed in by_hand if deed.kind == Deed.FOLLOW_UP}
-        read_up_to = self._read_up_to(session, self.name)
-        if deeds or read_up_to != left_at:
+        if deeds or self._come_to(session) != left_at:
             self._standstill.forget()
-        changed = changed_since(session, read_up_to)
+        changed = changed_since(session, self._read_up_to(session, self.name))
         stands = dispatch(session, changed, by, closed=closed, standstill=self._standstill)
         for one in stands.values():
             inherit(session, one, by)
@@ -160,6 +160,10 @@ class DispatchWorker:
 
     def _now(self, as_of_ms: int) -> int:
         return as_of_ms if self._wall_clock is None else max(as_of_ms, self._wall_clock())
+
+    def _come_to(self, session: Session) -> tuple[int, int]:
+        """Return how far findings and deeds were read, by whomever."""
+        return self._read_up_to(session, self.name), self._read_up_to(session, DEEDS)
 
     def _read_up_to(self, session: Session, name: str) -> int:
         cursor = session.get(Cursor, name)

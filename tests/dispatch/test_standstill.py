@@ -103,3 +103,9 @@ def test_another_register_and_other_rooms_in_service_make_everything_news() -> N
     assert not remembered.news([spell()])
     assert remembered.rooms(suspended, to_ms(NOON)) == {}
     assert remembered.news([spell()])
+
+
+def test_what_changed_elsewhere_and_led_to_something_is_forgotten_as_it_was_here() -> None:
+    remembered = settled()
+    remembered.decided("s2", [spell(station_id="s2", end_ms=99, open=False)], quiet=False)
+    assert remembered.news([spell()])
