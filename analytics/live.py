@@ -61,7 +61,6 @@ class LiveJudge:
 
     def __init__(self, register: Register, standard: Standard, zone: ZoneInfo, history: History) -> None:
         self.timeline = lay_out(register, standard, zone, SPAN)
-        self.key = hashlib.sha256(repr((__version__, _LAYOUT, register, standard, zone.key)).encode()).hexdigest()
         self._history = history
         self._heat = heat.heat_numbers(self.timeline)
         self._state = machine.fresh_state(self.timeline)
@@ -71,6 +70,8 @@ class LiveJudge:
         self._home = np.repeat(np.arange(len(self._buildings)), np.diff(self._rooms.first))
         self._block_of_building, self._block_of_point = _blocks(self._home, self._rooms.point, len(self._state))
         self._tail = _no_rows()
+        layout = (_PACKING, *((rows.dtype.descr, rows.shape[1:]) for rows, _ in self._carried()))
+        self.key = hashlib.sha256(repr((__version__, layout, register, standard, zone.key)).encode()).hexdigest()
         self._settled = NEVER
         self._touched: set[int] = set()
 
@@ -245,14 +246,6 @@ class LiveJudge:
 Rows = tuple[Int32, Int64, Float64]
 
 _PACKING = "settled and the rows of each array, then the arrays"
-_LAYOUT = (
-    _PACKING,
-    machine.STATE.descr,
-    machine.SPELL.descr,
-    machine.FAULT.descr,
-    heat.OUTAGE.descr,
-    heat.BUILDING_STATE.descr,
-)
 
 
 def _no_rows() -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import threading
 import time
@@ -40,7 +41,8 @@ from cli.simulating import span_ms, speed_of
 from heatwatch.domain.comparing import Compared, compare, same
 from heatwatch.domain.instants import DAY_MS, MINUTE_MS, SECOND_MS, iso
 from heatwatch.errors import BadInput
-from heatwatch.files.outcome_files import Outcome, read_outcome, write_comparison, write_outcome
+from heatwatch.files.findings_file import SUMMARY
+from heatwatch.files.outcome_files import COMPARISON, Outcome, read_outcome, write_comparison, write_outcome
 from heatwatch.files.rules_file import default_standard, read_standard, time_zone
 from simulators.publishing.publisher import Progress
 from simulators.scenarios.files import Scenario, load_scenario
@@ -102,6 +104,7 @@ def rehearse(
         began_s = time.monotonic()
         rehearsed = _rehearsed(play, run_ms, options)
         summary = _summary(play.material.name, rehearsed, run_ms, options)
+        _forget_earlier(out)
         write_outcome(out, rehearsed.outcome, summary)
         facts, lines = {**summary, "seconds": round(time.monotonic() - began_s, 1)}, _table(rehearsed.outcome)
         failed: list[str] = []
@@ -115,6 +118,19 @@ def rehearse(
             lines += ["", "rehearsed (first), and what there was (second):", *_differences(compared)]
     click.echo(json.dumps(facts, ensure_ascii=False) if as_json else "\n".join([_head(facts, rehearsed), *lines]))
     return 1 if failed else 0
+
+
+def _forget_earlier(out: Path) -> None:
+    """Remove what an earlier rehearsal wrote beside its tables: it is not true of this one."""
+    try:
+        earlier = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    if not (isinstance(earlier, dict) and {"source", "delivery"} <= earlier.keys()):
+        return
+    for name in (TRUTH, REALLY):
+        shutil.rmtree(out / name, ignore_errors=True)
+    (out / COMPARISON).unlink(missing_ok=True)
 
 
 # --- what is rehearsed

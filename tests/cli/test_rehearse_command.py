@@ -304,3 +304,19 @@ def test_of_a_live_store_what_came_after_the_span_does_not_come(
     for flags, count in (((), 1), (("--arrivals", AS_MEASURED), 3)):
         said = json.loads(ran(capsys, "rehearse", f"store:{folder}", *span, *flags))
         assert said["published"]["readings"] == count
+
+
+def test_what_an_earlier_rehearsal_left_goes_and_what_is_not_its_own_stays(
+    capsys: pytest.CaptureFixture[str], measured: Path, tmp_path: Path
+) -> None:
+    """The truth of another scenario beside a file's tables would be scored as theirs."""
+    out = tmp_path / "out"
+    for folder in (TRUTH, REALLY):
+        (out / folder).mkdir(parents=True)
+        (out / folder / "cold_spells.csv").write_text("mine")
+    ran(capsys, "rehearse", measured, "--out", out, *STEP)
+    assert (out / TRUTH / "cold_spells.csv").read_text() == "mine"
+    ran(capsys, "rehearse", measured, "--out", out, *STEP)
+    assert not (out / TRUTH).exists()
+    assert not (out / REALLY).exists()
+    assert read_outcome(out)["tickets"]

@@ -185,11 +185,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "a word for a number": ("-6", "cold", "line 8: weather.mean_c: 'cold': should be a valid number"),
     "no number": ("latitude_deg: 45", "latitude_deg: .nan", "line 9: physics.site.latitude_deg: '.nan': should be"),
     "shares of more than a whole": ("[0.3,", "[0.4,", "line 9: physics: envelope_shares must be shares of a whole"),
-    "a share of a half dozen": (
-        "weather: {",
-        "weather: {snap_share: 6, ",
-        "line 8: weather: snap_share is 6.0, not between",
-    ),
+    "less than nothing": ("weather: {", "weather: {slow_k: -1, ", "line 8: weather: slow_k is -1.0, below 0"),
     "water that cools": ("physics: {", "physics: {supply_c: 20, return_c: 60, ", "line 9: physics: such water"),
     "no zone": ("+08:00", "", "line 5: start: '2026-01-12T00:00:00' is no moment with a zone"),
     "no title": ("title: A boiler trips\n", "", "line 1: title: is missing"),
