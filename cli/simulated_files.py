@@ -6,12 +6,10 @@ appears at once, or nothing does; the same scenario and seed are the same bytes.
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +25,9 @@ from analytics.judge import judge
 from heatwatch.domain.findings import COLUMNS, DECIMALS, FindingKind
 from heatwatch.domain.register import PointRow, Register
 from heatwatch.domain.temperature import Standard
-from heatwatch.errors import BadInput, HeatwatchError
-from heatwatch.files.findings_file import FULL, csv_text
+from heatwatch.errors import BadInput
+from heatwatch.files.appearing import folder_at, sync
+from heatwatch.files.findings_file import csv_text
 from simulators.physics.model import INTERVALS_PER_BLOCK
 from simulators.towns.town import Town
 
@@ -97,7 +96,7 @@ def write_town(
         If the disk is full.
     """
     refuse_taken(out)
-    with _appearing(out) as folder:
+    with folder_at(out, f"--out {out}") as folder:
         counts = _write_over_time(town, span, folder, csv=csv, show=show)
         cold_spells = _true_cold_spells(town, span, folder / _SPOOL)
         truth = town.truth(span.end_ms)
@@ -194,7 +193,7 @@ class _Table:
             if writer is not None:
                 writer.close()
         if kind is None and self.path.exists():
-            _sync(self.path)
+            sync(self.path)
 
     def add(self, frame: pd.DataFrame) -> None:
         """Write rows below those that are there."""
@@ -297,49 +296,4 @@ def _text(column: pd.Series[Any]) -> Any:
 
 def _put(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
-    """Give a folder beside `out` that takes its place when the block ends well, and is gone when it does not."""
-    out = out.absolute()
-    scratch: Path | None = None
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        made = scratch / "new"
-        made.mkdir()
-        yield made
-        _sync(made)
-        _exchange(made, out, scratch / "old")
-        _sync(out.parent)
-    except OSError as error:
-        why = f"--out {out}: cannot be written: {error.strerror or error}"
-        if error.errno in FULL:
-            raise HeatwatchError(why) from error
-        raise BadInput(why) from error
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _exchange(made: Path, out: Path, old: Path) -> None:
-    """Put what was made in the place of what is there, which goes to `old`; or leave all as it was."""
-    there = out.exists()
-    if there:
-        out.rename(old)
-    try:
-        made.rename(out)
-    except BaseException:
-        if there and not out.exists():
-            old.rename(out)
-        raise
+    sync(path)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from heatwatch.domain.findings import COLUMNS, DECIMALS, INSTANT_COLUMNS, FindingKind
-from heatwatch.errors import BadInput, HeatwatchError
+from heatwatch.files.appearing import files_in
 
 SUMMARY = "summary.json"
 ISSUED = "issued"
 """Column of an instant that live findings have besides: when each was first issued."""
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def csv_text(kind: FindingKind, frame: pd.DataFrame) -> str:
@@ -51,7 +46,7 @@ def write_findings(
         If the disk is full.
     """
     names = [f"{kind.file_stem}.{'parquet' if parquet else 'csv'}" for kind in frames]
-    with scratch_for(out, [*names, SUMMARY]) as scratch:
+    with files_in(out, [*names, SUMMARY]) as scratch:
         for name, (kind, frame) in zip(names, frames.items(), strict=True):
             if parquet:
                 frame.to_parquet(scratch / name, index=False)
@@ -59,41 +54,6 @@ def write_findings(
                 (scratch / name).write_text(csv_text(kind, frame), encoding="utf-8")
         text = json.dumps(summary, ensure_ascii=False, indent=1) + "\n"
         (scratch / SUMMARY).write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def scratch_for(out: Path, names: Sequence[str]) -> Iterator[Path]:
-    """Give a folder beside or in `out`; what is in it when the block ends well is moved to `out`."""
-    scratch: Path | None = None
-    made: list[Path] = []
-    try:
-        taken = [name for name in names if (out / name).is_dir()]
-        if taken:
-            raise BadInput(f"{taken[0]} is a folder there", where=str(out))
-        made = _make_folders(out)
-        scratch = Path(tempfile.mkdtemp(prefix=".findings-", dir=out))
-        yield scratch
-        for file in sorted(scratch.iterdir()):
-            file.replace(out / file.name)
-        made = []
-    except OSError as error:
-        why = f"{out}: cannot be written: {error.strerror or error}"
-        if error.errno in FULL:
-            raise HeatwatchError(why) from error
-        raise BadInput(why) from error
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
-        for folder in made:
-            with suppress(OSError):
-                folder.rmdir()
-
-
-def _make_folders(folder: Path) -> list[Path]:
-    """Make a folder and those above it; return the ones that were not there, the innermost first."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    return missing
 
 
 def _cells(name: str, column: pd.Series[Any]) -> pd.Series[Any]:

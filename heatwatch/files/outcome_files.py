@@ -18,7 +18,8 @@ import pandas as pd
 from heatwatch.domain.comparing import TABLES, Tables
 from heatwatch.domain.findings import FindingKind
 from heatwatch.errors import BadInput
-from heatwatch.files.findings_file import SUMMARY, csv_text, scratch_for
+from heatwatch.files.appearing import files_in
+from heatwatch.files.findings_file import SUMMARY, csv_text
 
 COMPARISON = "comparison.json"
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -97,7 +98,7 @@ def write_outcome(out: Path, outcome: Outcome, summary: Mapping[str, Any]) -> No
         If the disk is full.
     """
     found = {f"{kind.file_stem}.csv": csv_text(kind, frame) for kind, frame in outcome.findings.items()}
-    with scratch_for(out, [*found, *(f"{name}.csv" for name in COLUMNS), SUMMARY]) as scratch:
+    with files_in(out, [*found, *(f"{name}.csv" for name in COLUMNS), SUMMARY]) as scratch:
         for name, text in found.items():
             (scratch / name).write_text(text, encoding="utf-8")
         for name, columns in COLUMNS.items():
@@ -114,7 +115,7 @@ def write_comparison(out: Path, told: Mapping[str, Any]) -> None:
     BadInput
         If the folder cannot be written.
     """
-    with scratch_for(out, [COMPARISON]) as scratch:
+    with files_in(out, [COMPARISON]) as scratch:
         (scratch / COMPARISON).write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
