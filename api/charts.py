@@ -126,6 +126,7 @@ def room_spec(story: RoomStory, words: Words, width: int = WIDTH, *, printed: bo
 def tick_label(at_ms: int, words: Words) -> list[str]:
     """Return what stands at a tick: the time, and at midnight the day below it.
 
+    >>> from zoneinfo import ZoneInfo
     >>> tick_label(1764000000000, Words("zh", ZoneInfo("Asia/Shanghai")))
     ['00:00', '11月25日']
     >>> tick_label(1764021600000, Words("en", ZoneInfo("Asia/Shanghai")))

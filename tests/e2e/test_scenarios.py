@@ -19,7 +19,7 @@ from tests.peers import Mosquitto
 CITY, SEASON = "city", "season"
 CITY_ROOMS = 2_000
 TOGETHER = "boiler_trip+gateway_outage"
-STEP, SEASON_STEP = "15min", "3h"
+STEP, SEASON_STEP = "30min", "6h"
 """Findings do not depend on the step; tickets and notices come at its end."""
 LONG_S = 1_800
 """A season is 180 days long."""
