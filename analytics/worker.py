@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from analytics.found import Found, Subject, changed_subjects, findings_of
@@ -27,6 +26,7 @@ from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
 from heatwatch.records.schema import Arrival, Base, FindingRow, JudgeState, ReadingCount
+from heatwatch.records.upsert import insert_into
 from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.findings import record_findings
 from heatwatch.usecases.register import current_register, register_version
@@ -219,9 +219,8 @@ def _keep(session: Session, key: str, states: Mapping[str, bytes]) -> None:
     """Write states over those of the same buildings, in one statement: at each step there is one for each building."""
     if not states:
         return
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     table = Base.metadata.tables[JudgeState.__tablename__]
-    made = insert(table)
+    made = insert_into(session, table)
     over = {name: made.excluded[name] for name in ("key", "state")}
     rows = [{"building_id": building, "key": key, "state": state} for building, state in states.items()]
     session.execute(made.on_conflict_do_update(index_elements=[table.c.building_id], set_=over), rows)

@@ -231,7 +231,7 @@ def _scored(scenario: Scenario, out: Path, options: Mapping[str, Any]) -> tuple[
     text = scenario.text(GIVEN_WEATHER if scenario.weather_file is not None else None)
     write_town(scenario.town(), span, out / TRUTH, text)
     scores = score_folders(out, out / TRUTH, scenario.expects.min_hours)
-    return scores, unmet(scenario.expects, scores, out)
+    return scores, unmet(scenario.expects, scores)
 
 
 def _beside_what_was(material: StoreMaterial, out: Path, options: Mapping[str, Any]) -> dict[str, Compared]:

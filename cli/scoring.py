@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+import pandas as pd
 
 from cli.options import instant
 from cli.score_files import Scored, read_deeds, read_scored
@@ -34,11 +35,15 @@ _MINUTES_PER_HOUR = HOUR_MS // MINUTE_MS
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All that is told: the agreement of each kind, what came of it, and over how much it was counted."""
+    """All that is told: the agreement of each kind, what came of it, and over how much it was counted.
+
+    `counts` are how many tickets were opened, or notices published, by kind, where the folder tells.
+    """
 
     scored: Scored
     agreements: Mapping[FindingKind, Agreement]
     answered: Mapping[str, Promptness]
+    counts: Mapping[str, Mapping[str, int]]
     building_months: float | None
 
     def told(self) -> dict[str, Any]:
@@ -84,7 +89,7 @@ def score(
             outcome.agreements, scored.as_of_ms, zone, language=options["language"], most=options["subjects"]
         )
         _write(spec, plot)
-    failed = [] if expects is None else unmet(expects, outcome, found_dir)
+    failed = [] if expects is None else unmet(expects, outcome)
     if as_json:
         checked = {} if expects is None else {"unmet": failed}
         click.echo(json.dumps({**outcome.told(), **checked}, ensure_ascii=False))
@@ -106,10 +111,9 @@ def score_folders(found_dir: Path, truth_dir: Path, demanded_h: Mapping[FindingK
     return _outcome(scored, Scoring(scored.as_of_ms, Least(0.0, 0.0), demanded_h), found_dir, options)
 
 
-def unmet(expects: Expectations, outcome: Outcome, found_dir: Path) -> list[str]:
+def unmet(expects: Expectations, outcome: Outcome) -> list[str]:
     """Return what does not hold of what a scenario expects, in plain sentences."""
-    counts = [_counts(found_dir, *both) for both in (("tickets", "opened_at"), ("notices", "published_at"))]
-    return expects.check(outcome.told(), *counts)
+    return expects.check(outcome.told(), outcome.counts.get("tickets"), outcome.counts.get("notices"))
 
 
 def told_unmet(failed: Sequence[str]) -> list[str]:
@@ -117,11 +121,8 @@ def told_unmet(failed: Sequence[str]) -> list[str]:
     return ["", "not as expected:", *(f"  {one}" for one in failed)] if failed else ["", "all as expected"]
 
 
-def _counts(folder: Path, stem: str, done: str) -> dict[str, int] | None:
-    """Return how many tickets were opened, or notices published, by kind; None where the folder does not tell."""
-    deeds = read_deeds(folder, stem, done)
-    if deeds is None:
-        return None
+def _counts(deeds: pd.DataFrame) -> dict[str, int]:
+    """Return how many tickets were opened, or notices published, by kind."""
     counted = deeds[deeds["done"].notna()].drop_duplicates("id")["kind"].value_counts()
     return {str(kind): int(count) for kind, count in counted.items()}
 
@@ -164,17 +165,18 @@ def _refuse_numbers(plot: Path | None, options: Mapping[str, Any]) -> None:
 
 def _outcome(scored: Scored, scoring: Scoring, folder: Path, options: Mapping[str, Any]) -> Outcome:
     agreements = {kind: agreement(kind, scored.found[kind], scored.truth[kind], scoring) for kind in scored.found}
-    answered = {}
+    answered, counts = {}, {}
     true = true_findings(agreements, scored.truth)
     for name, done in (("tickets", "opened_at"), ("notices", "published_at")):
         deeds = read_deeds(folder, name, done)
         if deeds is not None:
+            counts[name] = _counts(deeds)
             within_h = _notice_hours(options) if name == "notices" else None
             answered[name] = answers(deeds, true, scored.places, scored.truth.keys(), within_h=within_h)
     months = options["building_months"]
     if months is None and scored.months and len(scored.places):
         months = scored.months * scored.places["building_id"].nunique()
-    return Outcome(scored, agreements, answered, months)
+    return Outcome(scored, agreements, answered, counts, months)
 
 
 def _notice_hours(options: Mapping[str, Any]) -> float:

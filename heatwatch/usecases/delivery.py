@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Select, func, null, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import KeyedColumnElement
 
@@ -32,6 +31,7 @@ from heatwatch.records.schema import (
     Quarantine,
     ReadingCount,
 )
+from heatwatch.records.upsert import insert_into
 from heatwatch.wire import Done, Tick
 
 INGEST = "ingest"
@@ -248,8 +248,7 @@ def _add(
     """Add tallies to the counts of a worker, one row for each `name`."""
     if not tallies:
         return
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    statement = insert(Base.metadata.tables[model.__tablename__])
+    statement = insert_into(session, Base.metadata.tables[model.__tablename__])
     terms = _terms(model)
     sums = {term.key: term + statement.excluded[term.key] for term in terms}
     rows = [

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from heatwatch.domain.findings import Finding, FindingKind, SubjectKind
@@ -20,6 +19,7 @@ from heatwatch.domain.identity import Issued, Subject, canonical, identify, subj
 from heatwatch.domain.instants import HOUR_MS
 from heatwatch.domain.traces import Traced, kept_on
 from heatwatch.records.schema import Cursor, FindingRow
+from heatwatch.records.upsert import insert_into
 
 FEED = "findings"
 LASTING = frozenset({FindingKind.HEAT_OUTAGE, FindingKind.DATA_OUTAGE})
@@ -215,8 +215,7 @@ def _number(session: Session, rows: Sequence[FindingRow], as_of_ms: int) -> None
     """Give each changed row its number in the feed. Held to the commit, so that numbers become visible in order."""
     if not rows:
         return
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    taken = insert(Cursor).values(name=FEED, change_seq=len(rows))
+    taken = insert_into(session, Cursor).values(name=FEED, change_seq=len(rows))
     more = taken.on_conflict_do_update(index_elements=["name"], set_={"change_seq": Cursor.change_seq + len(rows)})
     last = session.scalars(more.returning(Cursor.change_seq)).one()
     for change_seq, row in enumerate(rows, last - len(rows) + 1):

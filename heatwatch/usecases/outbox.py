@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from heatwatch.domain.instants import MINUTE_MS
 from heatwatch.records.schema import OutboxRow
+from heatwatch.records.upsert import insert_into
 
 RETRY_FIRST_MS = MINUTE_MS // 12
 RETRY_MAX_MS = 10 * MINUTE_MS
@@ -34,8 +34,7 @@ def put(session: Session, notifications: Iterable[Notification]) -> None:
     """Put notifications in; one whose key was put in before is passed over."""
     rows = [asdict(one) for one in notifications]
     if rows:
-        insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-        session.execute(insert(OutboxRow).on_conflict_do_nothing(index_elements=["key"]), rows)
+        session.execute(insert_into(session, OutboxRow).on_conflict_do_nothing(index_elements=["key"]), rows)
 
 
 def unsent(session: Session, now_ms: int, limit: int = 100) -> Sequence[OutboxRow]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -136,6 +137,11 @@ class Event:
     start_ms: int
     end_ms: int
 
+    needs_station: ClassVar[bool] = False
+    """Whether it acts on a station as a whole."""
+    stops_heat: ClassVar[bool] = False
+    """Whether its subject has no heat."""
+
     def __post_init__(self) -> None:
         """Refuse an event that ends before it begins."""
         if self.end_ms < self.start_ms:
@@ -146,16 +152,6 @@ class Event:
         if self.needs_station and self.subject.kind not in {STATION, TOWN}:
             raise BadInput(f"{type(self).__name__} happens to a station, not to a {self.subject.kind}", where="event")
         refuse_senseless(self, "event", shares=_SHARES)
-
-    @property
-    def needs_station(self) -> bool:
-        """Whether it acts on a station as a whole."""
-        return False
-
-    @property
-    def stops_heat(self) -> bool:
-        """Whether its subject has no heat."""
-        return False
 
     def during(self, middle_ms: Int64) -> Bool:
         """Mark the steps in which it acts by their middles [ms]; both of shape (steps,)."""
@@ -184,20 +180,14 @@ class Event:
 class _OfStation(Event):
     __slots__ = ()
 
-    @property
-    def needs_station(self) -> bool:
-        """Acts on a station as a whole."""
-        return True
+    needs_station: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
 class BoilerTrip(_OfStation):
     """The source gives no heat; the pump goes on, and the loop cools down through the radiators."""
 
-    @property
-    def stops_heat(self) -> bool:
-        """No heat."""
-        return True
+    stops_heat: ClassVar[bool] = True
 
     def act(self, middle_ms: Int64) -> Action:
         """No capacity."""
@@ -216,10 +206,7 @@ class PumpFailure(_OfStation):
 
     circulates: float = 0.03
 
-    @property
-    def stops_heat(self) -> bool:
-        """No heat to speak of."""
-        return True
+    stops_heat: ClassVar[bool] = True
 
     def act(self, middle_ms: Int64) -> Action:
         """Next to no flow."""
@@ -238,10 +225,7 @@ class BurstMain(Event):
 
     reported_after_ms: int = 20 * MINUTE_MS
 
-    @property
-    def stops_heat(self) -> bool:
-        """No heat."""
-        return True
+    stops_heat: ClassVar[bool] = True
 
     def act(self, middle_ms: Int64) -> Action:
         """No flow."""
@@ -271,10 +255,7 @@ class PlannedStop(Event):
     notice: bool = True
     reason: str = "works on the network"
 
-    @property
-    def stops_heat(self) -> bool:
-        """No heat."""
-        return True
+    stops_heat: ClassVar[bool] = True
 
     def act(self, middle_ms: Int64) -> Action:
         """No flow."""
