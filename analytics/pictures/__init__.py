@@ -1,0 +1,1 @@
+"""Pictures of what judging finds, drawn from readings that are judged."""
