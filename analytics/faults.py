@@ -8,7 +8,9 @@ KINDS = ("out_of_range", "spike", "stuck", "drift", "moved", "low_battery", "clo
 """`kind` of the table is an index into this."""
 OUT_OF_RANGE, SPIKE, STUCK, DRIFT, MOVED, LOW_BATTERY, CLOCK = range(len(KINDS))
 
-UNTRUSTED = (STUCK, DRIFT, MOVED, CLOCK)
+OTHERS = (DRIFT, MOVED, CLOCK)
+"""Kinds that a point's own temperatures do not show: its neighbours do, and its battery and clock."""
+UNTRUSTED = (STUCK, *OTHERS)
 """While one of these lasts, no reading of the point feeds a cold spell. Out-of-range rows and spikes feed none either;
 readings between them do."""
 
@@ -26,7 +28,7 @@ FAULT = np.dtype(
 )
 """A sensor fault; instants in ms, `end` `NEVER` while it is open, `count` rows.
 
-`a` and `b`: lowest and highest [degC] of `out_of_range` and `spike`; value [degC] of `stuck`; slope [K/day] and
+`a` and `b`: lowest and highest [degC] of `out_of_range` and `spike`; value [degC] as sent of `stuck`; slope [K/day] and
 deviation by now [K] of `drift`; step [K] of `moved`; level and days left (NaN: unknown) of `low_battery`; seconds by
 which a `clock` is off."""
 
@@ -42,7 +44,7 @@ def detail_of(kind: int, count: int, a: float, b: float) -> str:
     if kind in (OUT_OF_RANGE, SPIKE):
         return f"n={count} min={a:.1f} max={b:.1f}"
     if kind == STUCK:
-        return f"n={count} value={a:.2f}"
+        return f"value={a:.2f}"
     if kind == DRIFT:
         return f"slope={a:+.2f}K/d off={b:+.1f}K"
     if kind == MOVED:

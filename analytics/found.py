@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,16 @@ from numpy.typing import NDArray
 
 from analytics import heat, machine, silence
 from analytics.carry import Ended
+from analytics.confidence import candidates
+from analytics.evidence import merge, reported
+from analytics.faults import FAULT, KINDS, detail_of
 from analytics.machine import NEVER, Records
-from analytics.silence import Spans
+from analytics.silence import Service, Spans
+from analytics.supply import EVIDENCE, SupplyFound
 from analytics.timeline import Timeline, row_at
 from heatwatch.domain.findings import COLUMNS, EndReason, Finding, FindingKind, SubjectKind
 from heatwatch.domain.instants import HOUR_MS
+from heatwatch.domain.stops import Stop
 
 Int64 = NDArray[np.int64]
 
@@ -38,26 +44,13 @@ SILENT = np.dtype(
 )
 """A data outage; `end` `NEVER` while it is open; `part_kind` -1 where it is part of nothing."""
 
-UNHEATED = np.dtype(
-    [
-        ("subject_kind", np.int8),
-        ("subject", np.int32),
-        ("open", np.bool_),
-        ("start", np.int64),
-        ("end", np.int64),
-        ("confidence", np.float64),
-        ("points", np.int64),
-    ]
-)
-"""A heat outage; `end` `NEVER` while it is open."""
-
 _REASONS = (EndReason.RECOVERED, EndReason.SILENCE, EndReason.SUSPENDED, EndReason.SEASON, "")
 _MK_MS_PER_K_H = 1000 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Everything found at `as_of_ms`: tables of `SPELL`, `UNHEATED`, `SILENT` and `FAULT`, in no fixed order."""
+    """Everything found at `as_of_ms`: tables of `SPELL`, `HEATLESS`, `SILENT` and `FAULT`, in no fixed order."""
 
     as_of_ms: int
     spells: Records
@@ -66,31 +59,72 @@ class Found:
     faults: Records
 
 
-def found_at(timeline: Timeline, state: Records, ended: Ended, buildings: Records, as_of_ms: int) -> Found:
-    """Put together what is over and what stands at `as_of_ms`."""
-    points = len(timeline.points)
-    standing, faulty = np.zeros(points, machine.SPELL), np.zeros(points, machine.FAULT)
-    cold, faults = machine.unfinished(state, as_of_ms, standing, faulty)
-    silences = silence.point_silences(timeline, state, ended.silences, as_of_ms)
+@dataclass(frozen=True, slots=True)
+class Besides:
+    """What is known at a moment besides what the rooms' own temperatures say.
+
+    Attributes
+    ----------
+    faults
+        Sensor faults that stand and that others show: neighbours, batteries, clocks.
+    supply, stops
+        What supply sensors and people say of heat.
+    """
+
+    faults: Records
+    supply: SupplyFound
+    stops: Sequence[Stop] = ()
+
+
+def found_at(
+    timeline: Timeline,
+    service: Service,
+    state: Records,
+    ended: Ended,
+    buildings: Records,
+    as_of_ms: int,
+    besides: Besides,
+    points: Int64 | None = None,
+) -> Found:
+    """Put together what is over and what stands at `as_of_ms`.
+
+    Parameters
+    ----------
+    besides
+        What else is known then.
+    points
+        The only ones of which a spell, a fault or a silence can stand then; None: all.
+    """
+    points = np.arange(len(timeline.points)) if points is None else points
+    state = state[points]
+    standing, faulty = np.zeros(2 * len(points), machine.SPELL), np.zeros(3 * len(points), FAULT)
+    cold, faults = machine.unfinished(state, as_of_ms, machine.numbers_of(timeline), standing, faulty)
+    standing, faulty = standing[:cold], faulty[:faults]
+    standing["point"], faulty["point"] = points[standing["point"]], points[faulty["point"]]
+    silences = silence.point_silences(timeline, state["heard"], state["heard_break"], points, ended.silences, as_of_ms)
     return Found(
         as_of_ms,
-        np.concatenate((ended.spells, standing[:cold])),
-        _unheated(timeline, np.concatenate((ended.outages, heat.still_open(buildings))), as_of_ms),
-        _silent(timeline, silences, as_of_ms),
-        np.concatenate((ended.faults, faulty[:faults])),
+        np.concatenate((ended.spells, standing)),
+        _unheated(
+            timeline,
+            np.concatenate((ended.outages, heat.still_open(buildings))),
+            as_of_ms,
+            besides,
+        ),
+        _silent(timeline, service, silences, as_of_ms),
+        np.concatenate((ended.faults, faulty, besides.faults)),
     )
 
 
-def _silent(timeline: Timeline, points: Spans, as_of_ms: int) -> Records:
+def _silent(timeline: Timeline, service: Service, points: Spans, as_of_ms: int) -> Records:
     segments, rows = timeline.segments, timeline.rows
     own = row_at(segments.first, segments.start, segments.row, points.subject, points.start)
     by_building = points.of(rows.building[own].astype(np.int64))
     by_station = points.of(rows.station[own].astype(np.int64))
     buildings = stations = points.where(np.zeros(len(points), dtype=np.bool_))
     if len(points) > 1:
-        service, row = silence.service_spans(timeline, as_of_ms)
-        buildings = silence.together(points, service, rows.building[row].astype(np.int64), as_of_ms)
-        stations = silence.together(points, service, rows.station[row].astype(np.int64), as_of_ms)
+        buildings = silence.together(points, service, service.building, service.by_building, as_of_ms)
+        stations = silence.together(points, service, service.station, service.by_station, as_of_ms)
     home = buildings.of(timeline.station_of_building[buildings.subject])
     in_building = np.where(silence.overlapping(by_building, buildings), by_building.subject, _NOTHING)
     in_station = np.where(silence.overlapping(by_station, stations), by_station.subject, _NOTHING)
@@ -119,32 +153,10 @@ def _put_spans(table: Records, kind: int, spans: Spans) -> None:
     table["end"] = np.where(spans.open, NEVER, spans.end)
 
 
-def _unheated(timeline: Timeline, outages: Records, as_of_ms: int) -> Records:
-    until = np.where(outages["open"], as_of_ms, outages["end"])
-    buildings = Spans(outages["building"].astype(np.int64), outages["start"], until, outages["open"])
-    by_building = np.zeros(len(outages), UNHEATED)
-    _put_spans(by_building, _BUILDING, buildings)
-    by_building["confidence"], by_building["points"] = outages["confidence"], outages["points"]
-    home = timeline.station_of_building
-    stations = _stations_without_heat(home, buildings, as_of_ms)
-    by_station = np.zeros(len(stations), UNHEATED)
-    _put_spans(by_station, _STATION, stations)
-    for k in range(len(stations)):
-        theirs = home[buildings.subject] == stations.subject[k]
-        at_once = theirs & (buildings.start < stations.end[k]) & (buildings.end > stations.start[k])
-        by_station["confidence"][k] = outages["confidence"][at_once].min()
-        by_station["points"][k] = outages["points"][at_once].sum()
-    return np.concatenate((by_building, by_station))
-
-
-def _stations_without_heat(home: Int64, buildings: Spans, as_of_ms: int) -> Spans:
-    """Find when more than half of a station's buildings, at least two, are without heat at once."""
-    count = len(home)
-    ever = np.full(count, NEVER, dtype=np.int64)
-    now = np.full(count, as_of_ms, dtype=np.int64)
-    whole = Spans(home, ever, now, np.zeros(count, dtype=np.bool_))
-    part = buildings.of(home[buildings.subject]).where(buildings.start < as_of_ms)
-    return silence.majority(part, whole, as_of_ms, at_least=2)
+def _unheated(timeline: Timeline, outages: Records, as_of_ms: int, besides: Besides) -> Records:
+    outages = candidates(timeline, outages, as_of_ms)
+    outages = outages[~outages["usual"] & (outages["confidence"] >= timeline.judging.outage_least)]
+    return merge(timeline, outages, besides.supply, reported(timeline, besides.stops, as_of_ms), as_of_ms)
 
 
 # --- the first face: frames, for files and notebooks
@@ -198,17 +210,17 @@ def _spell_frame(timeline: Timeline, spells: Records) -> pd.DataFrame:
 def _fault_frame(timeline: Timeline, faults: Records) -> pd.DataFrame:
     columns = {
         "point_id": _text(timeline.points, faults["point"]),
-        "kind": pd.Series(["out_of_range"] * len(faults), dtype="str"),
+        "kind": _text(KINDS, faults["kind"]),
         "start": _instants(faults["start"]),
         "end": _instants(faults["end"]),
         "open": faults["open"],
-        "detail": pd.Series([_range_detail(fault) for fault in faults], dtype="str"),
+        "detail": pd.Series([_fault_detail(fault) for fault in faults], dtype="str"),
     }
-    return _frame(FindingKind.SENSOR_FAULT, columns, ("point_id", "start"))
+    return _frame(FindingKind.SENSOR_FAULT, columns, ("point_id", "start", "kind"))
 
 
-def _range_detail(fault: Any) -> str:
-    return f"n={fault['rows']} min={fault['low_c']:.1f} max={fault['high_c']:.1f}"
+def _fault_detail(fault: Any) -> str:
+    return detail_of(int(fault["kind"]), int(fault["count"]), float(fault["a"]), float(fault["b"]))
 
 
 def _subjects(timeline: Timeline) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
@@ -250,7 +262,7 @@ def _part(timeline: Timeline, kind: int, code: int) -> str:
 def _heat_frame(timeline: Timeline, found: Found) -> pd.DataFrame:
     columns = {
         **_subject_columns(timeline, found.unheated, found.as_of_ms),
-        "evidence": pd.Series(["rooms"] * len(found.unheated), dtype="str"),
+        "evidence": _text(EVIDENCE, found.unheated["evidence"]),
         "confidence": found.unheated["confidence"],
         "points": found.unheated["points"],
     }
@@ -293,24 +305,42 @@ def _missing_in(rows: Records, others: Records) -> Records:
     moved[:common] = mine[:common] != theirs[:common]
     if not moved.any():
         return rows[moved]
-    known = set(theirs.tolist())
-    moved[moved] = [row not in known for row in mine[moved].tolist()]
-    return rows[moved]
+    places = np.nonzero(moved)[0]
+    return rows[places[~np.isin(_digests(rows[places]), _digests(others))]]
+
+
+def _digests(rows: Records) -> NDArray[np.uint64]:
+    """Return a number for each row: the same for the same bytes, and hardly ever for others."""
+    width = -(-rows.dtype.itemsize // 8) * 8
+    padded = np.zeros((len(rows), width), dtype=np.uint8)
+    padded[:, : rows.dtype.itemsize] = np.frombuffer(rows.tobytes(), np.uint8).reshape(-1, rows.dtype.itemsize)
+    words = padded.view(np.uint64)
+    mixed = np.zeros(len(rows), dtype=np.uint64)
+    for k in range(words.shape[1]):
+        mixed = (mixed ^ words[:, k]) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    return mixed
 
 
 def findings_of(timeline: Timeline, found: Found, subjects: set[Subject]) -> Iterator[Finding]:
     """Return the findings that speak of `subjects`, one by one."""
-    points = {name: code for code, name in enumerate(timeline.points)}
     for kind, table in ((FindingKind.COLD_SPELL, found.spells), (FindingKind.SENSOR_FAULT, found.faults)):
-        wanted = np.array([points[name] for k, _, name in subjects if k == kind and name in points], dtype=np.int64)
-        for row in table[np.isin(table["point"], wanted)]:
+        for row in table[np.isin(table["point"], _numbers(timeline, subjects, kind, _POINT))]:
             yield _spell(timeline, row) if kind is FindingKind.COLD_SPELL else _fault(timeline, row)
     for kind, table in ((FindingKind.HEAT_OUTAGE, found.unheated), (FindingKind.DATA_OUTAGE, found.silent)):
-        if any(k == kind for k, _, _ in subjects):
-            for row in table:
-                finding = _outage(timeline, kind, row)
-                if (kind, finding.subject_kind, finding.subject_id) in subjects:
-                    yield finding
+        for level in range(len(SUBJECTS)):
+            of_level = table[table["subject_kind"] == level]
+            for row in of_level[np.isin(of_level["subject"], _numbers(timeline, subjects, kind, level))]:
+                yield _outage(timeline, kind, row)
+
+
+def _numbers(timeline: Timeline, subjects: set[Subject], kind: FindingKind, level: int) -> Int64:
+    """Return the numbers of those of `subjects` that are of a kind and a level, and known; names are in order."""
+    names = _subjects(timeline)[level]
+    asked = [name for k, subject_kind, name in subjects if k == kind and subject_kind == SUBJECTS[level]]
+    places = [(bisect_left(names, name), name) for name in asked]
+    known = [place for place, name in places if place < len(names) and names[place] == name]
+    return np.array(known, dtype=np.int64)
 
 
 def _instant(ms: Any) -> int | None:
@@ -364,7 +394,7 @@ def _spell(timeline: Timeline, row: Any) -> Finding:
 
 
 def _fault(timeline: Timeline, row: Any) -> Finding:
-    detail = {"kind": "out_of_range", "detail": _range_detail(row)}
+    detail = {"kind": KINDS[row["kind"]], "detail": _fault_detail(row)}
     running = bool(row["open"])
     return _point_finding(timeline, FindingKind.SENSOR_FAULT, row, confirmed_ms=None, running=running, detail=detail)
 
@@ -379,7 +409,11 @@ def _outage(timeline: Timeline, kind: FindingKind, row: Any) -> Finding:
         building, station = "", timeline.stations[code]
     detail: dict[str, Any]
     if kind is FindingKind.HEAT_OUTAGE:
-        detail = {"evidence": "rooms", "confidence": float(row["confidence"]), "points": int(row["points"])}
+        detail = {
+            "evidence": EVIDENCE[row["evidence"]],
+            "confidence": float(row["confidence"]),
+            "points": int(row["points"]),
+        }
     else:
         detail = {"part_of": _part(timeline, int(row["part_kind"]), int(row["part"]))}
     if not row["open"]:

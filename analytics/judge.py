@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,18 +11,32 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analytics import heat, machine
-from analytics.carry import carry_buildings, carry_points
-from analytics.found import found_at, frames_of
+from analytics import heat, machine, neighbours, vitals
+from analytics.carry import (
+    Ended,
+    carry_buildings,
+    carry_neighbours,
+    carry_points,
+    carry_vitals,
+    judge_spells_again,
+    neighbours_until,
+    to_judge_again,
+)
+from analytics.faults import OTHERS
+from analytics.found import Besides, found_at, frames_of
 from analytics.machine import Records
-from analytics.rows import PointRows, by_point
+from analytics.rows import PointRows, Unordered, by_point
+from analytics.silence import Service
+from analytics.supply_sources import OtherEvidence
 from analytics.timeline import Timeline, lay_out
+from analytics.vitals import NO_LAG, Signs
 from heatwatch.domain.findings import FindingKind
-from heatwatch.domain.register import Register
+from heatwatch.domain.register import FAR_PAST_MS, Register
 from heatwatch.domain.temperature import Standard
 from heatwatch.errors import BadInput
 
 Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,7 @@ def judge(
     standard: Standard,
     zone: ZoneInfo,
     as_of_ms: int | None = None,
+    other: OtherEvidence | None = None,
 ) -> Findings:
     """Judge readings, offline and at once.
 
@@ -78,6 +93,7 @@ def judge(
     ----------
     readings : pandas.DataFrame
         `time` (UTC timestamps), `point_id`, `temperature_c` [degC]; rows in any order, as a readings file has them.
+        Batteries and clocks are looked at where `battery_pct` [%], `battery_v` [V], `flags` or `arrived` are there.
     register
         Who is measured; None: every point an apartment, in one building.
     standard, zone
@@ -98,47 +114,177 @@ def judge(
     time_ms = readings["time"].to_numpy(dtype="datetime64[ms]").view(np.int64)
     point = pd.Categorical(readings["point_id"])
     temp_c = readings["temperature_c"].to_numpy(dtype=np.float64)
-    if as_of_ms is not None:
-        heard = time_ms <= as_of_ms
-        time_ms, point, temp_c = time_ms[heard], point[heard], temp_c[heard]
-    if not len(time_ms):
-        raise BadInput("there is no reading to judge", where="readings")
     names = [str(name) for name in point.categories]
-    register = register or Register.implied_by(np.array(names)[np.unique(point.codes)].tolist())
-    last_ms = int(time_ms.max())
+    code: NDArray[Any] = np.asarray(point.codes)
+    last_ms = int(time_ms.max()) if len(time_ms) else 0
+    if as_of_ms is not None and last_ms > as_of_ms:
+        heard = time_ms <= as_of_ms
+        code = np.where(heard, code, np.int32(_LATER))
+        last_ms = int(time_ms.max(where=heard, initial=FAR_PAST_MS))
+    if not len(time_ms) or last_ms == FAR_PAST_MS:
+        raise BadInput("there is no reading to judge", where="readings")
+    register = register or Register.implied_by([names[number] for number in np.unique(code).tolist() if number >= 0])
     timeline = lay_out(register, standard, zone, (int(time_ms.min()), max(last_ms, as_of_ms or last_ms)))
-    code = _codes_in(names, timeline.points)[point.codes]
-    listed = code >= 0
-    unlisted = int(len(code) - np.count_nonzero(listed))
-    if unlisted:
-        code, time_ms, temp_c = code[listed], time_ms[listed], temp_c[listed]
-    rows = by_point(code, time_ms, temp_c, len(timeline.points))
-    return _judge_rows(timeline, rows, unlisted, last_ms, as_of_ms)
+    code, unlisted = _codes_in(timeline.points, names, code)
+    rows = Unordered.of(code, time_ms, temp_c, len(timeline.points))
+    signs = signs_in(readings)
+    return _judge_rows(timeline, rows, signs, unlisted, last_ms, as_of_ms, other or OtherEvidence())
 
 
-def _codes_in(names: Sequence[str], points: Sequence[str]) -> NDArray[np.int32]:
-    number = {name: code for code, name in enumerate(points)}
-    return np.array([number.get(name, -1) for name in names], dtype=np.int32)
+def signs_in(readings: pd.DataFrame) -> Signs | None:
+    """Return what rows of a readings file say of batteries and clocks; None where it has no column for that."""
+    if not {"battery_pct", "battery_v", "flags", "arrived"} & set(readings.columns):
+        return None
+    level = np.full(len(readings), np.nan)
+    for name in ("battery_v", "battery_pct"):
+        if name in readings:
+            sent = readings[name].to_numpy(dtype=np.float64)
+            level = np.where(np.isnan(sent), level, sent)
+    low, lag_ms = np.zeros(len(readings), dtype=np.bool_), np.full(len(readings), NO_LAG)
+    if "flags" in readings:
+        flags, texts = pd.factorize(readings["flags"])
+        low = np.array(["low_battery" in str(text).split(",") for text in texts], dtype=np.bool_)[flags]
+    if "arrived" in readings:
+        arrived_ms = readings["arrived"].to_numpy(dtype="datetime64[ms]")
+        time_ms = readings["time"].to_numpy(dtype="datetime64[ms]").view(np.int64)
+        lag_ms = np.where(np.isnat(arrived_ms), NO_LAG, arrived_ms.view(np.int64) - time_ms)
+    return Signs(level, low, lag_ms)
 
 
-def _judge_rows(timeline: Timeline, rows: PointRows, unlisted: int, last_ms: int, as_of_ms: int | None) -> Findings:
+_LATER = -2
+"""Number of a row that is later than the moment asked for."""
+_SLICE_ROWS = 2_000_000
+_SLICES_MOST = 8
+
+
+def _codes_in(points: Sequence[str], names: Sequence[str], code: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
+    """Return the point number of each row, negative where it is not to be judged, and how many rows are unlisted."""
+    if tuple(names) == tuple(points):
+        return code.astype(np.int32, copy=False), int(np.count_nonzero(code == -1))
+    number = {name: place for place, name in enumerate(points)}
+    listed = np.array([*(number.get(name, -1) for name in names), _LATER, -1], dtype=np.int32)
+    code = listed[code]  # a number below 0 counts from the end: -1 is unlisted, -2 is later
+    return code, int(np.count_nonzero(code == -1))
+
+
+def _judge_rows(
+    timeline: Timeline,
+    rows: Unordered,
+    signs: Signs | None,
+    unlisted: int,
+    last_ms: int,
+    as_of_ms: int | None,
+    other: OtherEvidence,
+) -> Findings:
     state = machine.fresh_state(timeline)
     counts = machine.fresh_counts(timeline)
-    judged, ended = carry_points(timeline, state, counts, np.arange(len(timeline.points)), rows)
+    houses = _Houses.fresh(timeline)
+    of_points = vitals.fresh_vitals(timeline)
+    every = np.arange(len(timeline.points))
+    parts, again = list[Ended](), list[Int64]()
+    if signs is not None:
+        told = vitals.vital_rows(rows.code, rows.time_ms, rows.temp_c, signs, len(timeline.points))
+        parts.append(Ended.nothing().with_faults(carry_vitals(timeline, of_points, every, told)))
+        del told
+    for begin, end in _slices(timeline, rows):
+        own = rows.part(begin, end)
+        carried = carry_points(timeline, state, counts, np.arange(begin, end), own)
+        parts.append(carried.ended)
+        again.append(carried.again)
+        until_ms = as_of_ms if as_of_ms is not None else int(state["valid"][begin:end].max(initial=machine.NEVER))
+        first = np.full(len(state) + 1, own.first[-1])
+        first[:begin], first[begin : end + 1] = 0, own.first
+        table = timeline.rows
+        homes = np.unique(table.building[(table.point >= begin) & (table.point < end)]).astype(np.int64)
+        parts.append(houses.carry(homes, PointRows(first, own.time_ms, carried.judged), until_ms))
+        del own, carried  # so that the next slice takes their place in memory
     if as_of_ms is None:
-        as_of_ms = _latest_valid(timeline, rows, last_ms)
-    rooms, buildings = heat.fresh_rooms(timeline, heat.heat_numbers(timeline))
-    every = np.arange(len(buildings))
-    outages = carry_buildings(timeline, rooms, buildings, every, rows.first, rows.time_ms, judged, as_of_ms)
-    found = found_at(timeline, state, ended.with_outages(outages), buildings, as_of_ms)
+        latest = int(state["valid"].max(initial=machine.NEVER))
+        as_of_ms = last_ms if latest == machine.NEVER else latest
+    ended = Ended.all_of([*parts, houses.finish(as_of_ms)])
+    strange = neighbours.still_open(houses.members)
+    others = np.concatenate((strange, vitals.standing(of_points, timeline, as_of_ms)))
+    doubts = vitals.standing(of_points, timeline, machine.NEVER)  # a clock is trusted again when a row tells so
+    known = np.concatenate((ended.faults, strange, doubts, machine.stuck_now(state)))
+    doubted = to_judge_again(state, known[np.isin(known["kind"], OTHERS)])
+    points = np.unique(np.concatenate([*again, doubted]))
+    if len(points):
+        ended = ended.with_spells_of(points, judge_spells_again(timeline, state, points, rows.only(points), known))
+    found = found_at(
+        timeline,
+        Service.of(timeline),
+        state,
+        ended,
+        houses.state,
+        as_of_ms,
+        Besides(others, other.supply_found(timeline, as_of_ms), other.stops),
+    )
     return Findings(as_of_ms, frames_of(timeline, found), summary_of(timeline, state, counts, unlisted))
 
 
-def _latest_valid(timeline: Timeline, rows: PointRows, last_ms: int) -> int:
-    latest = machine.latest_valid(
-        rows.first, rows.time_ms, rows.temp_c, machine.tables_of(timeline), machine.numbers_of(timeline)
-    )
-    return last_ms if latest == machine.NEVER else int(latest)
+@dataclass(slots=True)
+class _Houses:
+    """What is carried of buildings, and the last rows of each, which come too late for comparing rooms so far."""
+
+    timeline: Timeline
+    rooms: heat.Rooms
+    state: Records
+    members: neighbours.Members
+    compared: Records
+    later: list[tuple[NDArray[np.int32], Int64, Float64]]
+
+    @classmethod
+    def fresh(cls, timeline: Timeline) -> _Houses:
+        rooms, state = heat.fresh_rooms(timeline, heat.heat_numbers(timeline))
+        members, compared = neighbours.fresh_members(timeline)
+        return cls(timeline, rooms, state, members, compared, [])
+
+    def carry(self, buildings: Int64, rows: PointRows, until_ms: int) -> Ended:
+        """Carry buildings over their rows (with a place for every point), none of which is later than `until_ms`."""
+        outages = carry_buildings(
+            self.timeline, self.rooms, self.state, buildings, rows.first, rows.time_ms, rows.temp_c, until_ms
+        )
+        compared_ms = neighbours_until(self.timeline, until_ms)
+        faults = carry_neighbours(self.timeline, self.members, self.compared, buildings, rows, compared_ms)
+        later = np.nonzero((rows.time_ms > compared_ms) & ~np.isnan(rows.temp_c))[0]
+        code = (np.searchsorted(rows.first, later, side="right") - 1).astype(np.int32)
+        self.later.append((code, rows.time_ms[later], rows.temp_c[later]))
+        return Ended.nothing().with_outages(outages).with_faults(faults)
+
+    def finish(self, as_of_ms: int) -> Ended:
+        """Carry all buildings on to the moment asked for."""
+        code, time_ms, judged = (np.concatenate(column) for column in zip(_NO_ROWS, *self.later, strict=True))
+        rows = by_point(code, time_ms, judged, len(self.timeline.points))
+        every = np.arange(len(self.state))
+        until_ms = neighbours_until(self.timeline, as_of_ms)
+        faults = carry_neighbours(self.timeline, self.members, self.compared, every, rows, until_ms)
+        nothing = by_point(*_NO_ROWS, len(self.timeline.points))
+        outages = carry_buildings(
+            self.timeline, self.rooms, self.state, every, nothing.first, nothing.time_ms, nothing.temp_c, as_of_ms
+        )
+        return Ended.nothing().with_outages(outages).with_faults(faults)
+
+
+def _slices(timeline: Timeline, rows: Unordered) -> Iterator[tuple[int, int]]:
+    """Cut the points so that no building is cut, and little more than a slice of the rows is in memory twice."""
+    points = len(timeline.points)
+    across = np.zeros(points + 1, dtype=np.int64)
+    lowest = np.full(len(timeline.buildings), points)
+    highest = np.zeros(len(timeline.buildings), dtype=np.int64)
+    np.minimum.at(lowest, timeline.rows.building, timeline.rows.point)
+    np.maximum.at(highest, timeline.rows.building, timeline.rows.point)
+    np.add.at(across, lowest + 1, 1)
+    np.add.at(across, highest + 1, -1)
+    cuts = np.nonzero(np.cumsum(across) == 0)[0]
+    each = max(_SLICE_ROWS, -(-int(rows.first[-1]) // _SLICES_MOST))
+    begin = 0
+    for cut in cuts.tolist():
+        if rows.first[cut] - rows.first[begin] >= each or (cut == points and cut > begin):
+            yield begin, cut
+            begin = cut
+
+
+_NO_ROWS = np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.float64)
 
 
 def summary_of(timeline: Timeline, state: Records, counts: Int64, unlisted: int) -> dict[str, Any]:

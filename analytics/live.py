@@ -9,21 +9,37 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics import heat, machine
-from analytics.carry import Ended, carry_buildings, carry_points
-from analytics.found import Found, found_at
+from analytics import heat, machine, neighbours, vitals
+from analytics.carry import (
+    Ended,
+    carry_buildings,
+    carry_neighbours,
+    carry_points,
+    carry_vitals,
+    judge_spells_again,
+    neighbours_until,
+)
+from analytics.faults import OTHERS
+from analytics.found import Besides, Found, found_at
 from analytics.machine import NEVER, Records
 from analytics.rows import PointRows, by_point
+from analytics.silence import Service, due_ms
+from analytics.supply import SupplyFound
+from analytics.tail import Tail
 from analytics.timeline import lay_out
+from analytics.vitals import Signs
 from heatwatch import __version__
-from heatwatch.domain.instants import DAY_MS, MINUTE_MS
+from heatwatch.domain.instants import DAY_MS
 from heatwatch.domain.register import Register
+from heatwatch.domain.stops import Stop
 from heatwatch.domain.temperature import Standard
 
 Int64 = NDArray[np.int64]
@@ -31,8 +47,6 @@ Int32 = NDArray[np.int32]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
-SETTLE_MS = 30 * MINUTE_MS
-"""How long a building's grid waits for readings that are on their way; a later one has the block judged anew."""
 SPAN = (0, 200 * 365 * DAY_MS)
 """Readings before 1970 or after 2169 are no thermometer's."""
 
@@ -42,6 +56,10 @@ class History(Protocol):
 
     def rows(self, points: Sequence[str]) -> tuple[Int32, Int64, Float64]:
         """Return all rows of `points`: index into `points`, time [ms], temperature as sent [degC]."""
+        ...
+
+    def signs(self, points: Sequence[str]) -> tuple[Int32, Int64, Float64, Signs] | None:
+        """Return the same rows with what they say of batteries and clocks; None where that is not kept."""
         ...
 
 
@@ -63,21 +81,35 @@ class LiveJudge:
         self.timeline = lay_out(register, standard, zone, SPAN)
         self._history = history
         self._heat = heat.heat_numbers(self.timeline)
-        self._state = machine.fresh_state(self.timeline)
-        self._counts = machine.fresh_counts(self.timeline)
+        self.state = machine.fresh_state(self.timeline)
+        self._every = np.arange(len(self.state))
+        self.point_counts = machine.fresh_counts(self.timeline)
         self._ended = Ended.nothing()
         self._rooms, self._buildings = heat.fresh_rooms(self.timeline, self._heat)
         self._home = np.repeat(np.arange(len(self._buildings)), np.diff(self._rooms.first))
-        self._block_of_building, self._block_of_point = _blocks(self._home, self._rooms.point, len(self._state))
-        self._tail = _no_rows()
-        layout = (_PACKING, *((rows.dtype.descr, rows.shape[1:]) for rows, _ in self._carried()))
+        self._block_of_building, self.block_of_point = _blocks(self._home, self._rooms.point, len(self.state))
+        self._neighbours, self._compared = neighbours.fresh_members(self.timeline)
+        self._vitals = vitals.fresh_vitals(self.timeline)
+        self._ailing = np.zeros(len(self.state), dtype=np.bool_)
+        self._distrusted = self._others_untrusted()
+        self._members = _Places.by(self._rooms.point, len(self.state))
+        of_building, of_point = self._block_of_building, self.block_of_point
+        owners = (of_point, of_building, of_building[self._home])
+        self._places = [_Places.by(owner, len(self._buildings)) for owner in owners]
+        self._seq = np.full(len(self._buildings), -1, dtype=np.int64)
+        self._tail = Tail(len(self.state))
+        self._service = Service.of(self.timeline)
+        self._due = due_ms(self.timeline, self.state["heard"], self.state["heard_break"], self._every)
+        self._standing = np.zeros(len(self.state), dtype=np.bool_)
+        self._ahead: _Ahead | None = None
+        layout = (_PACKING, *((rows.dtype.descr, rows.shape[1:]) for rows, _ in (*self._fixed(), *self._growing())))
         self.key = hashlib.sha256(repr((__version__, layout, register, standard, zone.key)).encode()).hexdigest()
         self._settled = NEVER
-        self._touched: set[int] = set()
+        self._touched: dict[int, int] = {}
 
     # --- feeding
 
-    def feed(self, code: Int32, time_ms: Int64, temp_c: Float64) -> None:
+    def feed(self, code: Int32, time_ms: Int64, temp_c: Float64, seq: int = 0, signs: Signs | None = None) -> None:
         """Judge rows that have been stored.
 
         Parameters
@@ -86,40 +118,119 @@ class LiveJudge:
             Point number of each row.
         time_ms, temp_c : shape (n,)
             Measured [ms], and temperature as sent [degC]. Any order; what was fed before may come again.
+        seq
+            The first arrival that brought any of it.
+        signs
+            What the rows say of batteries and clocks.
         """
         if not len(code):
             return
-        rows = by_point(code, time_ms, temp_c, len(self._state))
-        points = np.nonzero(np.diff(rows.first))[0]
-        late = self._is_late(points, rows.time_ms[rows.first[points]])
-        anew = set(self._block_of_point[points[late]].tolist())
-        straight = points[~np.isin(self._block_of_point[points], list(anew))]
-        self._touched.update(self._block_of_point[points].tolist())
-        self._carry(straight, rows.of(straight))
-        for block in sorted(anew):
+        points, own = np.unique(code.astype(np.int64), return_inverse=True)
+        rows = by_point(own.astype(np.int32), time_ms, temp_c, len(points))
+        late = self._is_late(points, rows.time_ms[rows.first[:-1]])
+        anew = np.unique(self.block_of_point[points[late]])
+        straight = ~np.isin(self.block_of_point[points], anew)
+        for block in np.unique(self.block_of_point[points]).tolist():
+            self._touched.setdefault(block, seq)
+        if signs is not None:
+            chosen = straight[own]
+            self._look_at_signs(code[chosen], time_ms[chosen], temp_c[chosen], signs.where(chosen))
+        self._carry(points[straight], rows.of(np.nonzero(straight)[0]))
+        for block in anew.tolist():
             self._judge_anew(block)
 
     def _is_late(self, points: Int64, first_ms: Int64) -> Bool:
-        grid = np.full(len(self._state), NEVER, dtype=np.int64)
-        np.maximum.at(grid, self._rooms.point, self._buildings["grid"][self._home])
-        return (first_ms <= self._state["heard"][points]) | (first_ms <= grid[points])
+        members, own = self._members.among(points)
+        grid = np.full(len(points), NEVER, dtype=np.int64)
+        np.maximum.at(grid, own, self._buildings["grid"][self._home[members]])
+        return (first_ms <= self.state["heard"][points]) | (first_ms <= grid)
 
     def _carry(self, points: Int64, rows: PointRows) -> None:
-        judged, ended = carry_points(self.timeline, self._state, self._counts, points, rows)
-        self._ended = self._ended.and_also(ended)
+        carried = carry_points(self.timeline, self.state, self.point_counts, points, rows, self._known())
+        self._ended = self._ended.and_also(carried.ended)
         code = np.repeat(points, np.diff(rows.first)).astype(np.int32)
-        known = ~np.isnan(judged)
-        self._tail = _join(self._tail, (code[known], rows.time_ms[known], judged[known]))
+        known = ~np.isnan(carried.judged)
+        self._tail.add(code[known], rows.time_ms[known], carried.judged[known])
+        if self._ahead is not None:
+            behind = known & (rows.time_ms <= self._ahead.until_ms)
+            self._ahead.dirty.update(self._homes(code[behind]))
+        if len(carried.again):
+            self._judge_spells_again(carried.again)
+        self._noted(points)
+
+    def _judge_spells_again(self, points: Int64) -> None:
+        """Judge the spells of `points` from the store, now that more is known of whom to trust."""
+        index, time_ms, temp_c = self._history.rows([self.timeline.points[point] for point in points])
+        heard = time_ms <= self.state["heard"][points[index]]
+        rows = by_point(index[heard], time_ms[heard], temp_c[heard], len(points))
+        known = np.concatenate((self._known(), machine.stuck_now(self.state)))
+        spells = judge_spells_again(self.timeline, self.state, points, rows, known)
+        self._ended = self._ended.with_spells_of(points, spells)
+        self._noted(points)
+
+    def _known(self) -> Records:
+        """Return the sensor faults that are over, and those that others show and that stand."""
+        return np.concatenate((self._ended.faults, self._distrusted[self._distrusted["open"]]))
+
+    def _others_untrusted(self) -> Records:
+        """Return the faults that others show and that take trust away, in an order of their own."""
+        standing = np.concatenate((neighbours.still_open(self._neighbours), self._ailments(NEVER)))
+        faults = np.concatenate((self._ended.faults, standing))
+        faults = faults[np.isin(faults["kind"], OTHERS)]
+        return faults[np.lexsort((faults["start"], faults["kind"], faults["point"]))]
+
+    def _ailments(self, as_of_ms: int) -> Records:
+        """Return what is wrong with batteries and clocks, and stands at `as_of_ms`."""
+        chosen = np.nonzero(self._ailing)[0]
+        few = vitals.Vitals(self._vitals.state[chosen], self._vitals.level_milli[chosen])
+        return vitals.standing(few, self.timeline, as_of_ms, chosen)
+
+    def _look_at_signs(self, code: Int32, time_ms: Int64, temp_c: Float64, signs: Signs) -> None:
+        points, own = np.unique(code.astype(np.int64), return_inverse=True)
+        rows = vitals.vital_rows(own.astype(np.int32), time_ms, temp_c, signs, len(points))
+        faults = carry_vitals(self.timeline, self._vitals, points, rows)
+        self._ended = self._ended.with_faults(faults)
+        before = self._ailing[points]
+        state = self._vitals.state[points]
+        self._ailing[points] = state["low"] | state["off"] | state["stands"]
+        if len(faults) or (before | self._ailing[points]).any():
+            self._trust_others()
+
+    def _trust_others(self) -> None:
+        """Judge the spells again of points of which others now say something else."""
+        before, now = self._distrusted, self._others_untrusted()
+        self._distrusted = now
+        points = np.unique(np.concatenate((_changed(before, now), _changed(now, before))))
+        if len(points):
+            self._judge_spells_again(points)
+
+    def _noted(self, points: Int64) -> None:
+        """Keep beside the state of points what is looked at of all of them at every moment."""
+        state = self.state[points]
+        self._due[points] = due_ms(self.timeline, state["heard"], state["heard_break"], points)
+        self._standing[points] = machine.something_stands(state)
+
+    def _homes(self, code: Int32) -> list[int]:
+        """Return the buildings of some rows' points."""
+        members, _ = self._members.among(np.unique(code).astype(np.int64))
+        homes: list[int] = np.unique(self._home[members]).tolist()
+        return homes
 
     def _judge_anew(self, block: int) -> None:
-        points = np.nonzero(self._block_of_point == block)[0]
+        points = np.nonzero(self.block_of_point == block)[0]
         buildings = np.nonzero(self._block_of_building == block)[0]
         self._forget(block, points, buildings)
         names = [self.timeline.points[point] for point in points]
-        index, time_ms, temp_c = self._history.rows(names)
+        told = self._history.signs(names)
+        index, time_ms, temp_c = self._history.rows(names) if told is None else told[:3]
+        if told is not None:
+            self._look_at_signs(points[index].astype(np.int32), time_ms, temp_c, told[3])
         self._carry(points, by_point(index, time_ms, temp_c, len(points)))
         self._watch(buildings, self._settled)
-        self._prune()
+        self._trust_others()
+        self._tail.prune(self._settled)
+        if self._ahead is not None:
+            self._ahead.dirty.update(buildings.tolist())
 
     def _forget(self, block: int, points: Int64, buildings: Int64) -> None:
         fresh_rooms, fresh_buildings = heat.fresh_rooms(self.timeline, self._heat)
@@ -127,11 +238,21 @@ class LiveJudge:
         for old, new in zip(heat.remembered(self._rooms), heat.remembered(fresh_rooms), strict=True):
             old[members] = new[members]
         self._buildings[buildings] = fresh_buildings[buildings]
-        self._state[points] = machine.fresh_state(self.timeline)[points]
-        self._counts[points] = 0
+        fresh_members, fresh_compared = neighbours.fresh_members(self.timeline)
+        for old, new in zip(neighbours.remembered(self._neighbours), neighbours.remembered(fresh_members), strict=True):
+            old[members] = new[members]
+        self._compared[buildings] = fresh_compared[buildings]
+        for old, new in zip(
+            vitals.remembered(self._vitals), vitals.remembered(vitals.fresh_vitals(self.timeline)), strict=True
+        ):
+            old[points] = new[points]
+        self._ailing[points] = False
+        self._distrusted = self._distrusted[~np.isin(self._distrusted["point"], points)]
+        self.state[points] = machine.fresh_state(self.timeline)[points]
+        self.point_counts[points] = 0
+        self._noted(points)
         self._ended = self._of_blocks(self._ended, {block}, inside=False)
-        kept = self._block_of_point[self._tail[0]] != block
-        self._tail = (self._tail[0][kept], self._tail[1][kept], self._tail[2][kept])
+        self._tail.forget(points)
 
     def _of_blocks(self, ended: Ended, blocks: Collection[int], *, inside: bool) -> Ended:
         wanted = list(blocks)
@@ -141,15 +262,15 @@ class LiveJudge:
             return kept
 
         return Ended(
-            chosen(ended.spells, self._block_of_point, "point"),
-            chosen(ended.silences, self._block_of_point, "point"),
-            chosen(ended.faults, self._block_of_point, "point"),
+            chosen(ended.spells, self.block_of_point, "point"),
+            chosen(ended.silences, self.block_of_point, "point"),
+            chosen(ended.faults, self.block_of_point, "point"),
             chosen(ended.outages, self._block_of_building, "building"),
         )
 
     # --- asking
 
-    def found(self, as_of_ms: int) -> Found:
+    def found(self, as_of_ms: int, supply: SupplyFound | None = None, stops: Sequence[Stop] = ()) -> Found:
         """Return everything found at `as_of_ms`, which must not be before a moment asked for earlier by much.
 
         Raises
@@ -157,132 +278,237 @@ class LiveJudge:
         ValueError
             If `as_of_ms` lies before what has been settled.
         """
-        self._settle(as_of_ms - SETTLE_MS)
+        self.settle(as_of_ms)
         if as_of_ms < self._settled:
             msg = f"findings are settled up to {self._settled} ms, {as_of_ms} ms lies before"
             raise ValueError(msg)
-        rooms = heat.copy_of(self._rooms)
-        buildings = self._buildings.copy()
-        every = np.arange(len(buildings))
-        rows = by_point(*self._tail, len(self._state))
-        outages = carry_buildings(
-            self.timeline, rooms, buildings, every, rows.first, rows.time_ms, rows.temp_c, as_of_ms
-        )
-        return found_at(self.timeline, self._state, self._ended.with_outages(outages), buildings, as_of_ms)
+        ahead = self._look_ahead(as_of_ms // self._heat.grid_ms * self._heat.grid_ms)
+        ended = self._ended.with_outages(ahead.outages)
+        points = np.nonzero(self._standing | (self._due <= as_of_ms))[0]
+        others = np.concatenate((neighbours.still_open(self._neighbours), self._ailments(as_of_ms)))
+        besides = Besides(others, supply or SupplyFound.none(), stops)
+        return found_at(self.timeline, self._service, self.state, ended, ahead.buildings, as_of_ms, besides, points)
+
+    def _look_ahead(self, until_ms: int) -> _Ahead:
+        """Carry copies of the buildings on to `until_ms`, those only of which that is not known already."""
+        ahead = self._ahead
+        if ahead is None or ahead.until_ms != until_ms:
+            everyone = np.arange(len(self._buildings))
+            ahead = _Ahead(until_ms, heat.copy_of(self._rooms), self._buildings.copy())
+            rows = self._tail.by_point()
+        elif not ahead.dirty:
+            return ahead
+        else:
+            everyone = np.array(sorted(ahead.dirty), dtype=np.int64)
+            members = np.nonzero(np.isin(self._home, everyone))[0]
+            for copied, settled in zip(heat.remembered(ahead.rooms), heat.remembered(self._rooms), strict=True):
+                copied[members] = settled[members]
+            ahead.buildings[everyone] = self._buildings[everyone]
+            ahead.outages = ahead.outages[~np.isin(ahead.outages["building"], everyone)]
+            rows = self._tail.of(np.unique(self._rooms.point[members]))
+        outages = self._watched(ahead.rooms, ahead.buildings, everyone, rows, until_ms)
+        ahead.outages = np.concatenate((ahead.outages, outages))
+        ahead.dirty.clear()
+        self._ahead = ahead
+        return ahead
 
     @property
     def counts(self) -> Mapping[str, int]:
         """The counts of `summary.json` over all points."""
-        return dict(zip(machine.COUNTS, self._counts.sum(axis=0).tolist(), strict=True))
+        return dict(zip(machine.COUNTS, self.point_counts.sum(axis=0).tolist(), strict=True))
 
-    def _settle(self, until_ms: int) -> None:
-        until_ms = until_ms // self._heat.grid_ms * self._heat.grid_ms
+    def settle(self, as_of_ms: int) -> None:
+        """Forget what findings at `as_of_ms`, or later, no longer need."""
+        until_ms = neighbours_until(self.timeline, as_of_ms)
         if until_ms > self._settled:
             self._settled = until_ms
             self._watch(np.arange(len(self._buildings)), until_ms)
-            self._prune()
+            self._trust_others()
+            self._tail.prune(until_ms)
+            self._ahead = None
 
     def _watch(self, buildings: Int64, until_ms: int) -> None:
-        rows = by_point(*self._tail, len(self._state))
-        outages = carry_buildings(
-            self.timeline, self._rooms, self._buildings, buildings, rows.first, rows.time_ms, rows.temp_c, until_ms
-        )
-        self._ended = self._ended.with_outages(outages)
+        if len(buildings) == len(self._buildings):
+            rows = self._tail.by_point()
+        else:
+            rows = self._tail.of(np.unique(self._rooms.point[np.isin(self._home, buildings)]))
+        outages = self._watched(self._rooms, self._buildings, buildings, rows, until_ms)
+        faults = carry_neighbours(self.timeline, self._neighbours, self._compared, buildings, rows, until_ms)
+        self._ended = self._ended.with_outages(outages).with_faults(faults)
 
-    def _prune(self) -> None:
-        kept = self._tail[1] > self._settled
-        self._tail = (self._tail[0][kept], self._tail[1][kept], self._tail[2][kept])
+    def _watched(self, rooms: heat.Rooms, state: Records, buildings: Int64, rows: PointRows, until_ms: int) -> Records:
+        return carry_buildings(self.timeline, rooms, state, buildings, rows.first, rows.time_ms, rows.temp_c, until_ms)
 
     # --- saving
 
-    def save(self) -> dict[str, bytes]:
-        """Return the state of the blocks touched since the last saving, by the name of each one's first building."""
-        blocks = np.array(sorted(self._touched), dtype=np.int64)
-        self._touched.clear()
-        parts = [_split(rows, block, blocks) for rows, block in self._carried()] if len(blocks) else []
-        return {
-            self._block_name(block): _packed(self._settled, pieces)
-            for block, *pieces in zip(blocks.tolist(), *parts, strict=True)
-        }
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return len(np.unique(self._block_of_building))
+
+    def save(self, seq: int = 0, most: int | None = None) -> dict[str, bytes]:
+        """Return the state of blocks touched since they were last saved, by the name of each one's first building.
+
+        Parameters
+        ----------
+        seq
+            The last arrival that has been fed.
+        most
+            So many at most, those that were touched longest ago; None: all.
+        """
+        blocks = list(islice(self._touched, most))
+        for block in blocks:
+            del self._touched[block]
+        lasting = [_split(rows, block, blocks) for rows, block in self._growing()] if blocks else []
+        saved = {}
+        for k, block in enumerate(blocks):
+            fixed = [rows[places.of(block)] for rows, places in self._fixed()]
+            head = (seq, self._settled)
+            saved[self._block_name(block)] = _packed(head, [*fixed, *(parts[k] for parts in lasting)])
+        return saved
+
+    def saved_up_to(self, seq: int) -> int:
+        """Return the arrival up to which everything has been saved, given that `seq` was fed last."""
+        return min(self._touched.values(), default=seq + 1) - 1
 
     def load(self, saved: Mapping[str, bytes]) -> None:
-        """Take up what `save` returned, of a judge with the same `key`; to be called before anything is fed."""
+        """Take up what `save` returned, of a judge with the same `key`; to be called before anything is fed.
+
+        What has arrived since each block was saved has to be fed again: `unsaved` says which.
+        """
         names = {self._block_name(block): block for block in np.unique(self._block_of_building).tolist()}
+        fixed = self._fixed()
+        kinds = [rows for rows, _ in (*fixed, *self._growing())]
+        growing: list[list[NDArray[Any]]] = [[rows] for rows, _ in self._growing()]
         for name, dump in saved.items():
-            self._take_up(names[name], dump)
+            block = names[name]
+            (seq, settled), arrays = _unpacked(dump, kinds)
+            self._settled = max(self._settled, settled)
+            self._seq[block] = seq
+            for (rows, places), values in zip(fixed, arrays, strict=False):
+                rows[places.of(block)] = values
+            for parts, values in zip(growing, arrays[len(fixed) :], strict=True):
+                parts.append(values)
+        whole = [np.concatenate(parts) for parts in growing]
+        self._ended = Ended(*whole[:4])
+        self._tail = Tail(len(self.state))
+        self._tail.add(*whole[4:])
+        self._noted(self._every)
+        state = self._vitals.state
+        self._ailing = state["low"] | state["off"] | state["stands"]
+        self._distrusted = self._others_untrusted()
         self._watch(np.arange(len(self._buildings)), self._settled)  # blocks are saved at different moments
-        self._prune()
+        self._trust_others()
+        self._tail.prune(self._settled)
+
+    def unsaved(self, points: Int64, seq: Int64) -> Bool:
+        """Say of arrivals (`seq`) that touched `points` whether they came after what was loaded of them; shape (n,)."""
+        return seq > self._seq[self.block_of_point[points]]
 
     def _block_name(self, block: int) -> str:
         """Return the name of a block's first building, whose number is the block's."""
         return self.timeline.buildings[block]
 
-    def _carried(self) -> list[tuple[NDArray[Any], Int64]]:
-        """Return all that is carried over, each array with the block of each of its rows."""
-        of_point, of_building, ended = self._block_of_point, self._block_of_building, self._ended
-        of_member, of_tail = of_building[self._home], of_point[self._tail[0]]
+    def _fixed(self) -> list[tuple[NDArray[Any], _Places]]:
+        """Return what is carried over of each point, building and member, and where each block's rows are."""
+        points, buildings, members = self._places
         return [
-            (self._state, of_point),
-            (self._counts, of_point),
-            (self._buildings, of_building),
-            *((column, of_member) for column in heat.remembered(self._rooms)),
-            *((table, of_point[table["point"]]) for table in (ended.spells, ended.silences, ended.faults)),
-            (ended.outages, of_building[ended.outages["building"]]),
-            *((column, of_tail) for column in self._tail),
+            (self.state, points),
+            (self.point_counts, points),
+            (self._buildings, buildings),
+            *((column, members) for column in heat.remembered(self._rooms)),
+            (self._compared, buildings),
+            *((column, members) for column in neighbours.remembered(self._neighbours)),
+            *((column, points) for column in vitals.remembered(self._vitals)),
         ]
 
-    def _take_up(self, block: int, dump: bytes) -> None:
-        carried = self._carried()
-        settled, arrays = _unpacked(dump, [rows for rows, _ in carried])
-        self._settled = max(self._settled, settled)
-        here = 3 + len(heat.remembered(self._rooms))
-        for (rows, of_row), saved in zip(carried[:here], arrays[:here], strict=True):
-            rows[of_row == block] = saved
-        self._ended = self._ended.and_also(Ended(*arrays[here : here + 4]))
-        code, time_ms, judged = arrays[here + 4 :]
-        self._tail = _join(self._tail, (code, time_ms, judged))
+    def _growing(self) -> list[tuple[NDArray[Any], Int64]]:
+        """Return what is over and what is not settled, each array with the block of each of its rows."""
+        of_point, of_building, ended = self.block_of_point, self._block_of_building, self._ended
+        tail = self._tail.rows()
+        of_tail = of_point[tail[0]]
+        return [
+            *((table, of_point[table["point"]]) for table in (ended.spells, ended.silences, ended.faults)),
+            (ended.outages, of_building[ended.outages["building"]]),
+            *((column, of_tail) for column in tail),
+        ]
 
 
-Rows = tuple[Int32, Int64, Float64]
+@dataclass(slots=True)
+class _Ahead:
+    """Copies of the buildings, carried on past what is settled, and the outages that ended on the way.
 
-_PACKING = "settled and the rows of each array, then the arrays"
+    `dirty` are those that have since been told something of the time up to `until_ms`.
+    """
 
-
-def _no_rows() -> Rows:
-    return np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.float64)
-
-
-def _join(rows: Rows, more: Rows) -> Rows:
-    return (
-        np.concatenate((rows[0], more[0])),
-        np.concatenate((rows[1], more[1])),
-        np.concatenate((rows[2], more[2])),
-    )
+    until_ms: int
+    rooms: heat.Rooms
+    buildings: Records
+    outages: Records = field(default_factory=lambda: np.zeros(0, heat.OUTAGE))
+    dirty: set[int] = field(default_factory=set)
 
 
-def _split(rows: NDArray[Any], block: Int64, blocks: Int64) -> list[NDArray[Any]]:
-    """Return the rows of each of `blocks` (increasing), in their order; `block` is that of each row."""
-    order = np.argsort(block, kind="stable")
-    ordered, own = rows[order], block[order]
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the rows of each of some owners are: those of owner `k` are `place[first[k]:first[k + 1]]`."""
+
+    first: Int64
+    place: Int64
+
+    @classmethod
+    def by(cls, owner: Int64, owners: int) -> _Places:
+        """Return the places of rows, given the owner of each."""
+        order = np.argsort(owner, kind="stable")
+        return cls(np.searchsorted(owner[order], np.arange(owners + 1)).astype(np.int64), order)
+
+    def of(self, owner: int) -> Int64:
+        """Return the rows of one owner."""
+        return self.place[self.first[owner] : self.first[owner + 1]]
+
+    def among(self, owners: Int64) -> tuple[Int64, Int64]:
+        """Return the rows of some owners, and whose each is: an index into `owners`."""
+        low, count = self.first[owners], self.first[owners + 1] - self.first[owners]
+        start = np.cumsum(count) - count
+        own = np.repeat(np.arange(len(owners)), count)
+        return self.place[np.repeat(low - start, count) + np.arange(len(own))], own
+
+
+_PACKING = "last arrival, settled and the rows of each array, then the arrays"
+
+
+def _changed(faults: Records, others: Records) -> Int64:
+    """Return the points of the faults that are not among `others`, whatever they say besides from when to when."""
+
+    def said(table: Records) -> set[tuple[int, ...]]:
+        return set(zip(*(table[name].tolist() for name in ("point", "kind", "open", "start", "end")), strict=True))
+
+    return np.array([row[0] for row in said(faults) - said(others)], dtype=np.int64)
+
+
+def _split(rows: NDArray[Any], block: Int64, blocks: Sequence[int]) -> list[NDArray[Any]]:
+    """Return the rows of each of `blocks`, in their order; `block` is that of each row."""
+    chosen = np.nonzero(np.isin(block, blocks))[0]
+    order = chosen[np.argsort(block[chosen], kind="stable")]
+    own = block[order]
     first, last = np.searchsorted(own, blocks, side="left"), np.searchsorted(own, blocks, side="right")
-    return [ordered[low:high] for low, high in zip(first.tolist(), last.tolist(), strict=True)]
+    return [rows[order[low:high]] for low, high in zip(first.tolist(), last.tolist(), strict=True)]
 
 
-def _packed(settled: int, arrays: Sequence[NDArray[Any]]) -> bytes:
-    head = np.array([settled, *map(len, arrays)], dtype=np.int64)
-    return b"".join((head.tobytes(), *(rows.tobytes() for rows in arrays)))
+def _packed(head: tuple[int, int], arrays: Sequence[NDArray[Any]]) -> bytes:
+    first = np.array([*head, *map(len, arrays)], dtype=np.int64)
+    return b"".join((first.tobytes(), *(rows.tobytes() for rows in arrays)))
 
 
-def _unpacked(dump: bytes, like: Sequence[NDArray[Any]]) -> tuple[int, list[NDArray[Any]]]:
+def _unpacked(dump: bytes, like: Sequence[NDArray[Any]]) -> tuple[tuple[int, int], list[NDArray[Any]]]:
     """Return what was packed: arrays of as many as `like`, each of the same kind but for its length."""
-    settled, *lengths = np.frombuffer(dump, np.int64, 1 + len(like)).tolist()
-    at, arrays = 8 * (1 + len(like)), list[NDArray[Any]]()
+    seq, settled, *lengths = np.frombuffer(dump, np.int64, 2 + len(like)).tolist()
+    at, arrays = 8 * (2 + len(like)), list[NDArray[Any]]()
     for length, one in zip(lengths, like, strict=True):
         shape = (length, *one.shape[1:])
         size = int(np.prod(shape))
         arrays.append(np.frombuffer(dump, one.dtype, size, at).reshape(shape))
         at += size * one.dtype.itemsize
-    return settled, arrays
+    return (seq, settled), arrays
 
 
 def _blocks(home: Int64, point: Int64, points: int) -> tuple[Int64, Int64]:

@@ -36,7 +36,7 @@ def by_point(code: Int32, time_ms: Int64, temp_c: Float64, points: int) -> Point
     Parameters
     ----------
     code : shape (rows,)
-        Point number of each row, `0 … points - 1`.
+        Point number of each row, `0 … points - 1`; rows of any other number are left out.
     time_ms, temp_c : shape (rows,)
     points
         How many points there are.
@@ -46,36 +46,73 @@ def by_point(code: Int32, time_ms: Int64, temp_c: Float64, points: int) -> Point
     A counting sort by point, O(rows), keeps the order of arrival within a point, which nearly always is that of
     time; only points where it is not are sorted.
     """
-    first, grouped = _count(code, points)
-    if not grouped:
-        time_ms, temp_c = _spread(code, time_ms, temp_c, first)
-    if not _in_time_order(first, time_ms):
-        if grouped:
-            time_ms, temp_c = time_ms.copy(), temp_c.copy()
-        _sort_within(first, time_ms, temp_c)
-    return PointRows(first, time_ms, temp_c)
+    return Unordered.of(code, time_ms, temp_c, points).part(0, points)
+
+
+@dataclass(frozen=True, slots=True)
+class Unordered:
+    """Rows in any order, of which those of some points at a time can be had in order."""
+
+    code: Int32
+    time_ms: Int64
+    temp_c: Float64
+    first: Int64
+    grouped: bool
+
+    @classmethod
+    def of(cls, code: Int32, time_ms: Int64, temp_c: Float64, points: int) -> Unordered:
+        """Take rows as `by_point` does."""
+        first, grouped = _count(code, points)
+        return cls(code, time_ms, temp_c, first, grouped)
+
+    def part(self, begin: int, end: int) -> PointRows:
+        """Return the rows of points `begin … end - 1`, the first of which is point 0 of the result."""
+        first = self.first[begin : end + 1] - self.first[begin]
+        if self.grouped:
+            here = slice(int(self.first[begin]), int(self.first[end]))
+            time_ms, temp_c = self.time_ms[here], self.temp_c[here]
+        else:
+            time_ms, temp_c = _spread(self.code, self.time_ms, self.temp_c, first, begin)
+        if not _in_time_order(first, time_ms):
+            if self.grouped:
+                time_ms, temp_c = time_ms.copy(), temp_c.copy()
+            _sort_within(first, time_ms, temp_c)
+        return PointRows(first, time_ms, temp_c)
+
+    def only(self, points: Int64) -> PointRows:
+        """Return the rows of some points, in the order of `points`."""
+        place = np.full(len(self.first), -1, dtype=np.int32)
+        place[points] = np.arange(len(points), dtype=np.int32)
+        chosen = (self.code >= 0) & (place[np.maximum(self.code, 0)] >= 0)
+        return by_point(place[self.code[chosen]], self.time_ms[chosen], self.temp_c[chosen], len(points))
 
 
 @compiled
 def _count(code: Int32, points: int) -> tuple[Int64, bool]:
     first = np.zeros(points + 1, dtype=np.int64)
     grouped = True
+    before = 0
     for i in range(len(code)):
-        first[code[i] + 1] += 1
-        if i > 0 and code[i] < code[i - 1]:
+        if code[i] < before or code[i] >= points:
             grouped = False
+        before = code[i]
+        if 0 <= before < points:
+            first[before + 1] += 1
     return np.cumsum(first), grouped
 
 
 @compiled
-def _spread(code: Int32, time_ms: Int64, temp_c: Float64, first: Int64) -> tuple[Int64, Float64]:
+def _spread(code: Int32, time_ms: Int64, temp_c: Float64, first: Int64, begin: int) -> tuple[Int64, Float64]:
     following = first[:-1].copy()
-    time_out, temp_out = np.empty_like(time_ms), np.empty_like(temp_c)
+    count = len(following)
+    time_out, temp_out = np.empty(first[-1], dtype=np.int64), np.empty(first[-1], dtype=np.float64)
     for i in range(len(code)):
-        at = following[code[i]]
-        time_out[at] = time_ms[i]
-        temp_out[at] = temp_c[i]
-        following[code[i]] += 1
+        k = code[i] - begin
+        if 0 <= k < count:
+            at = following[k]
+            time_out[at] = time_ms[i]
+            temp_out[at] = temp_c[i]
+            following[k] += 1
     return time_out, temp_out
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from analytics.machine import NEVER, Records
 from analytics.timeline import SERVICE, Timeline
-from heatwatch.domain.register import FAR_PAST_MS
+from heatwatch.domain.register import FAR_FUTURE_MS, FAR_PAST_MS
 
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
@@ -36,19 +36,36 @@ class Spans:
         return Spans(subject, self.start, self.end, self.open)
 
 
-def point_silences(timeline: Timeline, state: Records, ended: Records, as_of: int) -> Spans:
-    """Return the data outages of points: those that ended, those that go on at `as_of`, those of points never heard."""
-    rows = timeline.rows
-    points = np.arange(len(timeline.points))
-    first_row = np.searchsorted(rows.point, points)
-    last_row = np.searchsorted(rows.point, points, side="right") - 1
-    never = state["heard"] == NEVER
-    since = np.where(never, rows.valid_from[first_row], state["heard"])
-    wait = np.where(never, rows.break_ms[first_row], state["heard_break"])
-    until = np.minimum(rows.valid_to[last_row], as_of)
+def due_ms(timeline: Timeline, heard: Int64, heard_break: Int64, points: Int64) -> Int64:
+    """Return from which moment on each of `points` is silent if nothing more comes [ms]; far off where it never is.
+
+    Parameters
+    ----------
+    heard, heard_break : shape (n,)
+        Last row heard of each of `points`, `NEVER` where there is none, and the `break` that held then [ms].
+    """
+    since, wait, until = _waiting(timeline, heard, heard_break, points)
+    known = since != FAR_PAST_MS
+    due = np.where(known, since, 0) + wait
+    return np.where(known & (due <= until), due, FAR_FUTURE_MS)
+
+
+def point_silences(
+    timeline: Timeline, heard: Int64, heard_break: Int64, points: Int64, ended: Records, as_of: int
+) -> Spans:
+    """Return the data outages of points: those that ended, those that go on at `as_of`, those of points never heard.
+
+    Parameters
+    ----------
+    heard, heard_break, points
+        As `due_ms` takes them; of points that are not among them nothing goes on.
+    """
+    since, wait, until = _waiting(timeline, heard, heard_break, points)
+    leaves = until > as_of
+    until = np.minimum(until, as_of)
     known = since != FAR_PAST_MS
     silent = known & (until - np.where(known, since, until) >= wait)
-    going_on = Spans(points[silent], since[silent], until[silent], rows.valid_to[last_row][silent] > as_of)
+    going_on = Spans(points[silent], since[silent], until[silent], leaves[silent])
     return Spans(
         np.concatenate((ended["point"].astype(np.int64), going_on.subject)),
         np.concatenate((ended["start"], going_on.start)),
@@ -57,49 +74,126 @@ def point_silences(timeline: Timeline, state: Records, ended: Records, as_of: in
     )
 
 
-def service_spans(timeline: Timeline, as_of: int) -> tuple[Spans, NDArray[np.int32]]:
-    """Return when each point is in service up to `as_of`, and the register row that says so."""
-    segments = timeline.segments
-    following = np.append(segments.start[1:], as_of)
-    last = np.zeros(len(segments.start), dtype=np.bool_)
-    last[segments.first[1:] - 1] = True
-    end = np.minimum(np.where(last, as_of, following), as_of)
-    point = np.repeat(np.arange(len(timeline.points)), np.diff(segments.first))
-    served = (segments.kind == SERVICE) & (end > segments.start)
-    spans = Spans(point, segments.start, end, np.zeros(len(point), dtype=np.bool_)).where(served)
-    return spans, segments.row[served]
+def _waiting(timeline: Timeline, heard: Int64, heard_break: Int64, points: Int64) -> tuple[Int64, Int64, Int64]:
+    """Return since when, how long, and until when at most each point is waited for [ms]."""
+    rows = timeline.rows
+    first_row = np.searchsorted(rows.point, points)
+    last_row = np.searchsorted(rows.point, points, side="right") - 1
+    never = heard == NEVER
+    since = np.where(never, rows.valid_from[first_row], heard)
+    return since, np.where(never, rows.break_ms[first_row], heard_break), rows.valid_to[last_row]
 
 
-def together(silences: Spans, service: Spans, service_subject: Int64, as_of: int, *, at_least: int = 2) -> Spans:
-    """Find when more than half of what is in service in a subject, and at least so many, is silent at once.
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How many points of each subject are in service: `change[k]` more from `at[k]` [ms] on; by subject, then time."""
+
+    subject: Int64
+    at: Int64
+    change: Int64
+
+    @classmethod
+    def of(cls, subject: Int64, start: Int64, end: Int64) -> Steps:
+        """Return the steps of stretches of service."""
+        one = np.ones(len(subject), dtype=np.int64)
+        return cls(
+            np.concatenate((subject, subject)), np.concatenate((start, end)), np.concatenate((one, -one))
+        ).together()
+
+    def together(self) -> Steps:
+        """Return them with all that happens to a subject at one moment as one step."""
+        order = np.lexsort((self.at, self.subject))
+        subject, at, change = self.subject[order], self.at[order], self.change[order]
+        if not len(subject):
+            return Steps(subject, at, change)
+        begins = np.nonzero(np.append(True, (subject[1:] != subject[:-1]) | (at[1:] != at[:-1])))[0]
+        total = np.add.reduceat(change, begins)
+        kept = begins[total != 0]
+        return Steps(subject[kept], at[kept], total[total != 0])
+
+    def among(self, subjects: Int64) -> Steps:
+        """Return the steps of some subjects."""
+        low = np.searchsorted(self.subject, subjects)
+        count = np.searchsorted(self.subject, subjects, side="right") - low
+        first = np.cumsum(count) - count
+        index = np.repeat(low - first, count) + np.arange(int(count.sum()))
+        return Steps(self.subject[index], self.at[index], self.change[index])
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Who is in service when; it depends on the register alone.
+
+    Attributes
+    ----------
+    spans
+        Stretches of service of points, by point.
+    building, station
+        In which each of them was.
+    by_building, by_station
+        How many points are in service in each.
+    """
+
+    spans: Spans
+    building: Int64
+    station: Int64
+    by_building: Steps
+    by_station: Steps
+
+    @classmethod
+    def of(cls, timeline: Timeline) -> Service:
+        """Lay out a timeline's stretches of service."""
+        segments = timeline.segments
+        last = np.zeros(len(segments.start), dtype=np.bool_)
+        last[segments.first[1:] - 1] = True
+        end = np.where(last, FAR_FUTURE_MS, np.append(segments.start[1:], FAR_FUTURE_MS))
+        point = np.repeat(np.arange(len(timeline.points)), np.diff(segments.first))
+        served = (segments.kind == SERVICE) & (end > segments.start)
+        spans = Spans(point, segments.start, end, np.zeros(len(point), dtype=np.bool_)).where(served)
+        row = segments.row[served]
+        building = timeline.rows.building[row].astype(np.int64)
+        station = timeline.rows.station[row].astype(np.int64)
+        return cls(
+            spans,
+            building,
+            station,
+            Steps.of(building, spans.start, spans.end),
+            Steps.of(station, spans.start, spans.end),
+        )
+
+
+def together(silences: Spans, service: Service, of: Int64, served: Steps, as_of: int) -> Spans:
+    """Find when more than half of what is in service in a subject, and at least two, is silent at once.
 
     Parameters
     ----------
     silences
         Of points.
-    service, service_subject
-        When each point is in service, and in which building or station it then is.
+    of, served
+        The building, or the station, of each stretch of service; how many points are in service in it.
     """
-    left, right = _pairs(silences, service)
-    start = np.maximum(silences.start[left], service.start[right])
-    end = np.minimum(np.minimum(silences.end[left], service.end[right]), as_of)
+    left, right = _pairs(silences, service.spans)
+    start = np.maximum(silences.start[left], service.spans.start[right])
+    end = np.minimum(np.minimum(silences.end[left], service.spans.end[right]), as_of)
     mask = end > start
     going_on = silences.open[left] & (end == as_of)
-    quiet = Spans(service_subject[right][mask], start[mask], end[mask], going_on[mask])
-    counted = np.isin(service_subject, quiet.subject)
-    return majority(quiet, service.of(service_subject).where(counted), as_of, at_least=at_least)
+    quiet = Spans(of[right][mask], start[mask], end[mask], going_on[mask])
+    return majority(quiet, served, as_of, at_least=2)
 
 
-def majority(part: Spans, whole: Spans, as_of: int, *, at_least: int) -> Spans:
+def majority(part: Spans, whole: Steps, as_of: int, *, at_least: int) -> Spans:
     """Find when more than half of the `whole` of a subject, and at least so many, are `part` at once."""
-    subject = np.concatenate((part.subject, part.subject, whole.subject, whole.subject))
-    at = np.concatenate((part.start, part.end, whole.start, whole.end))
+    subjects, count = np.unique(part.subject, return_counts=True)
+    subjects = subjects[count >= at_least]
+    part = part.where(np.isin(part.subject, subjects))
+    steps = whole.among(subjects)
+    subject = np.concatenate((part.subject, part.subject, steps.subject))
+    at = np.concatenate((part.start, part.end, steps.at))
     one, none = np.ones(len(part), dtype=np.int64), np.zeros(len(part), dtype=np.int64)
-    one_w, none_w = np.ones(len(whole), dtype=np.int64), np.zeros(len(whole), dtype=np.int64)
     order = np.lexsort((at, subject))
     subject, at = subject[order], at[order]
-    parts = np.cumsum(np.concatenate((one, -one, none_w, none_w))[order])
-    wholes = np.cumsum(np.concatenate((none, none, one_w, -one_w))[order])
+    parts = np.cumsum(np.concatenate((one, -one, np.zeros(len(steps.at), dtype=np.int64)))[order])
+    wholes = np.cumsum(np.concatenate((none, none, steps.change))[order])
     settled = np.ones(len(at), dtype=np.bool_)
     settled[:-1] = (subject[1:] != subject[:-1]) | (at[1:] != at[:-1])
     subject, at, parts, wholes = subject[settled], at[settled], parts[settled], wholes[settled]

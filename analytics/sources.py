@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.timeline import row_at
+from analytics.vitals import Signs
 from heatwatch.domain.register import FAR_PAST_MS, Register
 from heatwatch.stores.readings import ReadingColumns, ReadingStore
 
@@ -55,10 +56,19 @@ class SourceMap:
     def points(self, readings: ReadingColumns) -> Int32:
         """Return the point number of each row, `NOBODY` where no point was measured."""
         numbers = np.array([self._number.get(source, NOBODY) for source in readings.source], dtype=np.int64)
-        source = numbers[readings.code] if len(readings) else np.zeros(0, dtype=np.int64)
-        point = np.full(len(source), NOBODY, dtype=np.int32)
-        known = source != NOBODY
-        point[known] = row_at(self._first, self._start, self._point, source[known], readings.time_ms[known])
+        if not len(readings):
+            return np.zeros(0, dtype=np.int32)
+        known = numbers != NOBODY
+        single, several = known.copy(), known.copy()
+        single[known] = np.diff(self._first)[numbers[known]] == 1
+        several &= ~single
+        for_ever = np.full(len(numbers), NOBODY, dtype=np.int32)
+        for_ever[single] = self._point[self._first[numbers[single]]]
+        point = for_ever[readings.code]
+        if several.any():
+            moved = several[readings.code]
+            source = numbers[readings.code[moved]]
+            point[moved] = row_at(self._first, self._start, self._point, source, readings.time_ms[moved])
         return point
 
     def sources(self, points: Sequence[int]) -> list[str]:
@@ -72,19 +82,63 @@ def _in_order(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 class StoredHistory:
-    """The history of points, read from the store."""
+    """The history of points, read from the store.
 
-    def __init__(self, store: ReadingStore, register: Register, points: Sequence[str]) -> None:
-        self._store = store
+    Parameters
+    ----------
+    store, register, points
+        Where readings are kept, who spoke for whom, and the points by their numbers.
+    late_most_ms
+        Readings that arrived longer after they were measured are left out [ms]; None: none are.
+    vital
+        Whether batteries and clocks are looked at, too.
+    """
+
+    def __init__(
+        self,
+        store: ReadingStore,
+        register: Register,
+        points: Sequence[str],
+        late_most_ms: int | None = None,
+        *,
+        vital: bool = False,
+    ) -> None:
+        self._store, self._late_most_ms, self._vital = store, late_most_ms, vital
         self._names = {name: code for code, name in enumerate(points)}
         self.sources = SourceMap(register, points)
 
     def rows(self, points: Sequence[str]) -> tuple[Int32, Int64, Float64]:
         """Return all rows of `points`: index into `points`, time [ms], temperature as sent [degC]."""
-        codes = [self._names[name] for name in points]
-        readings = self._store.read(self.sources.sources(codes))
-        index_of = np.full(len(self._names) + 1, NOBODY, dtype=np.int32)
-        index_of[codes] = np.arange(len(codes), dtype=np.int32)
-        index = index_of[self.sources.points(readings)]
+        index, readings = self._of(points, vital=False)
         wanted = index != NOBODY
         return index[wanted], readings.time_ms[wanted], readings.temp_c[wanted]
+
+    def signs(self, points: Sequence[str]) -> tuple[Int32, Int64, Float64, Signs] | None:
+        """Return the same rows with what they say of batteries and clocks; None where nobody looks at that."""
+        if not self._vital:
+            return None
+        index, readings = self._of(points, vital=True)
+        wanted = index != NOBODY
+        told = signs_of(readings)
+        if told is None:
+            return None
+        return index[wanted], readings.time_ms[wanted], readings.temp_c[wanted], told.where(wanted)
+
+    def read(self, sources: Sequence[str] | None, start_ms: int | None, end_ms: int | None) -> ReadingColumns:
+        """Return rows of `sources` (None: all) measured in `[start_ms, end_ms)`, as far as they are judged."""
+        return self._store.read(sources, start_ms, end_ms, late_most_ms=self._late_most_ms, vitals=self._vital)
+
+    def _of(self, points: Sequence[str], *, vital: bool) -> tuple[Int32, ReadingColumns]:
+        codes = [self._names[name] for name in points]
+        readings = self._store.read(self.sources.sources(codes), late_most_ms=self._late_most_ms, vitals=vital)
+        index_of = np.full(len(self._names) + 1, NOBODY, dtype=np.int32)
+        index_of[codes] = np.arange(len(codes), dtype=np.int32)
+        return index_of[self.sources.points(readings)], readings
+
+
+def signs_of(readings: ReadingColumns) -> Signs | None:
+    """Return what rows say of batteries and clocks, where they were read with that."""
+    if readings.vitals is None:
+        return None
+    lag_ms = readings.vitals.arrived_ms - readings.time_ms
+    return Signs(readings.vitals.battery, readings.vitals.low_battery, lag_ms)

@@ -97,6 +97,8 @@ class Week:
     rule: Int8
     rules: tuple[str, ...]
     """Name of each rule number, sorted."""
+    stretch: Int32
+    """For how many minutes what is asked holds, this one among them; at most to the end of the week."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +310,13 @@ def _week(versions: Sequence[Version], schedules: Sequence[Schedule]) -> Week:
             if limit is not None:
                 asked = (limit.minimum_c, limit.target_c, rules.index(limit.rule))
             minimum[v, s, minute:], target[v, s, minute:], rule[v, s, minute:] = asked
-    return Week(minimum, target, rule, rules)
+    stretch = np.zeros(shape, dtype=np.int32)
+    stretch[:] = np.arange(MINUTES_PER_WEEK, 0, -1)
+    for v, s, week in weeks:
+        starts = [minute for minute, _ in week]
+        for start, after in zip(starts, [*starts[1:], MINUTES_PER_WEEK], strict=True):
+            stretch[v, s, start:after] = np.arange(after - start, 0, -1)
+    return Week(minimum, target, rule, rules, stretch)
 
 
 def _asked(version: Version, room_class: RoomClass, contract: str | None) -> list[tuple[int, Limit | None]]:

@@ -1,9 +1,12 @@
-"""Which message led to a finding: the last one of the commits of a pass that brought something of its subject."""
+"""What led to a finding: the message, the last one of a pass that brought something of its subject; the readings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +14,15 @@ from numpy.typing import NDArray
 from analytics.found import SUBJECTS
 from analytics.sources import NOBODY, SourceMap
 from analytics.timeline import Timeline
+from heatwatch.domain.amendments import Cause
 from heatwatch.domain.findings import Finding, SubjectKind
 from heatwatch.domain.traces import CLOCK, trace_of
 from heatwatch.records.schema import Arrival
 from heatwatch.stores.readings import ReadingColumns
 
 Int64 = NDArray[np.int64]
+NAMED = 20
+"""Of so many spans of readings a cause speaks at most."""
 
 
 class Traces:
@@ -29,28 +35,86 @@ class Traces:
     ----------
     arrivals
         Those of the pass, in order.
+    timeline, sources
+        The points, and who spoke for them.
+    heard
+        Up to when each source had been heard before the pass [ms]; left out where that is not known.
+    law
+        The versions of register and rules, where all is judged anew by others than before.
     """
 
-    def __init__(self, arrivals: Sequence[Arrival], timeline: Timeline, sources: SourceMap) -> None:
+    def __init__(
+        self,
+        arrivals: Sequence[Arrival],
+        timeline: Timeline,
+        sources: SourceMap,
+        heard: Mapping[str, int] | None = None,
+        law: Mapping[str, Any] | None = None,
+    ) -> None:
         self._arrivals, self._timeline, self._sources = arrivals, timeline, sources
+        self._heard, self._law = heard or {}, law
 
     def __call__(self, finding: Finding) -> str:
         """Return the trace of what a finding says now."""
-        place = self._last.get((finding.subject_kind, finding.subject_id), NOBODY)
+        names, last = self._last[finding.subject_kind]
+        number = bisect_left(names, finding.subject_id)
+        known = number < len(names) and names[number] == finding.subject_id
+        place = int(last[number]) if known else NOBODY
         return CLOCK if place == NOBODY else arrival_trace(self._arrivals[place])
 
+    def cause(self, finding: Finding) -> Cause:
+        """Return what made an issued finding be judged otherwise."""
+        points = self._points_of(finding)
+        known = [self._heard[one] for one in self._sources.sources(points) if one in self._heard]
+        spans = sorted({span for point in points for span in self._touched.get(point, ())}, key=lambda span: span[1:])
+        late = [span for span in spans if span[1] <= self._heard.get(span[0], span[1] - 1)]
+        newer = [span for span in spans if span[2] > self._heard.get(span[0], span[1] - 1)]
+        said: dict[str, Any] = dict(self._law or {})
+        if spans:
+            named = late or spans
+            said["readings"] = [list(span) for span in named[:NAMED]]
+            said |= {"more": len(named) - NAMED} if len(named) > NAMED else {}
+        return Cause(max(known, default=None), not newer and (bool(late) or self._law is not None), said)
+
+    def _points_of(self, finding: Finding) -> list[int]:
+        timeline, rows = self._timeline, self._timeline.rows
+        if finding.subject_kind is SubjectKind.POINT:
+            return [self._numbers[finding.subject_id]] if finding.subject_id in self._numbers else []
+        building = finding.subject_kind is SubjectKind.BUILDING
+        names, number = (timeline.buildings, rows.building) if building else (timeline.stations, rows.station)
+        if finding.subject_id not in names:
+            return []
+        points: list[int] = np.unique(rows.point[number == names.index(finding.subject_id)]).tolist()
+        return points
+
     @cached_property
-    def _last(self) -> dict[tuple[SubjectKind, str], int]:
-        """The place among the arrivals of the last one that touched each subject."""
+    def _numbers(self) -> dict[str, int]:
+        return {name: code for code, name in enumerate(self._timeline.points)}
+
+    @cached_property
+    def _touched(self) -> dict[int, list[tuple[str, int, int, int]]]:
+        """The spans that arrived of each point: source, first and last time [ms], rows."""
+        spans = [tuple(span) for arrival in self._arrivals for span in arrival.touched]
+        found: defaultdict[int, list[tuple[str, int, int, int]]] = defaultdict(list)
+        for end in (1, 2):
+            at_ms = np.array([span[end] for span in spans], dtype=np.int64)
+            seen = ReadingColumns(
+                [span[0] for span in spans], np.arange(len(spans), dtype=np.int32), at_ms, np.zeros(len(spans))
+            )
+            for point, (source, first_ms, last_ms, rows) in zip(
+                self._sources.points(seen).tolist(), spans, strict=True
+            ):
+                found[point].append((source, first_ms, last_ms, rows))
+        return found
+
+    @cached_property
+    def _last(self) -> dict[SubjectKind, tuple[Sequence[str], Int64]]:
+        """The names of subjects, in order, and of each the place among the arrivals of the last that touched it."""
         timeline, rows = self._timeline, self._timeline.rows
         names = timeline.points, timeline.buildings, timeline.stations
         points = self._of_points()
         lasts = points, *(_latest(number, points[rows.point]) for number in (rows.building, rows.station))
-        return {
-            (kind, name): place
-            for kind, subjects, last in zip(SUBJECTS, names, lasts, strict=True)
-            for name, place in zip(subjects, last.tolist(), strict=True)
-        }
+        return {kind: (of_kind, last) for kind, of_kind, last in zip(SUBJECTS, names, lasts, strict=True)}
 
     def _of_points(self) -> Int64:
         touched = [

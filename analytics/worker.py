@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,38 +16,65 @@ from sqlalchemy.orm import Session
 
 from analytics.found import Found, Subject, changed_subjects, findings_of
 from analytics.live import LiveJudge
-from analytics.sources import NOBODY, StoredHistory
+from analytics.machine import NEVER
+from analytics.season import MOST_ROWS, catch_up, planned
+from analytics.sources import NOBODY, StoredHistory, signs_of
+from analytics.supply_sources import SupplyWatch
 from analytics.traces import Traces, arrival_trace
+from heatwatch import __version__
 from heatwatch.domain.findings import FindingKind, SubjectKind
-from heatwatch.domain.instants import iso
+from heatwatch.domain.instants import DAY_MS, MINUTE_MS, iso
 from heatwatch.domain.register import Register
+from heatwatch.domain.stops import Stop
+from heatwatch.domain.supply import rooms_only
 from heatwatch.domain.temperature import Standard
 from heatwatch.domain.traces import CLOCK
 from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
-from heatwatch.records.schema import Arrival, Base, FindingRow, JudgeState, ReadingCount
+from heatwatch.records.schema import Arrival, Base, Cursor, FindingRow, JudgeState, ReadingCount
 from heatwatch.records.upsert import insert_into
-from heatwatch.stores.readings import ReadingStore
+from heatwatch.stores.readings import ReadingColumns, ReadingStore
 from heatwatch.usecases.findings import record_findings
 from heatwatch.usecases.register import current_register, register_version
 from heatwatch.usecases.roles import Wake, follow
+from heatwatch.usecases.rules import rules_version
+from heatwatch.usecases.stops import stops_in_force, stops_version
 
 log = logging.getLogger(__name__)
 
 ROLE = "analytics"
 AT_ONCE = 1000
 """Arrivals taken in one pass."""
+SAVED_WITHIN_MS = 5 * MINUTE_MS
+"""How old the saved state of a block that has changed may be: after a restart, what arrived since is fed again."""
+SAVED_AT_LEAST = 20
+_ALL = ""
+"""Stands for all blocks: up to which arrival every one of them has been saved."""
+_NONE = np.zeros(0)
+LAWS = ("register", "rules")
+"""By which versions of these all was judged last: kept as cursors of these names, after the role's."""
 
 
 @dataclass(slots=True)
 class _Bench:
-    """A judge for one version of the register, and what it found last."""
+    """A judge for one version of the register, and what it found last.
+
+    `heard` is up to when each source was heard [ms], as far as this judge has been told; `law` what is new about the
+    register or the rules, until it has been recorded what they change.
+    """
 
     judge: LiveJudge
     history: StoredHistory
     version: object
+    key: str
     before: Found | None = None
+    heard: dict[str, int] = field(default_factory=dict)
+    law: Mapping[str, object] | None = None
+    supply: SupplyWatch | None = None
+    stops: Sequence[Stop] = ()
+    stops_version: int = -1
+    saved_ms: int = NEVER
 
 
 class AnalyticsWorker:
@@ -64,6 +92,8 @@ class AnalyticsWorker:
         Gives the moment [ms] for which findings hold; None: the ticks of a replay give it.
     judge_every_s
         How often findings are brought up to the wall clock when nothing arrives [s].
+    late_days
+        Readings that arrived more than so many days after they were measured are not judged; None: all are.
     """
 
     name = ROLE
@@ -78,9 +108,11 @@ class AnalyticsWorker:
         *,
         wall_clock: Callable[[], int] | None = None,
         judge_every_s: float = 60.0,
+        late_days: float | None = None,
     ) -> None:
         self._records, self._store, self._standard, self._zone = records, store, standard, zone
         self._bell, self._wall_clock, self._judge_every_ms = bell, wall_clock, int(judge_every_s * 1000)
+        self._late_most_ms = None if late_days is None else round(late_days * DAY_MS)
         self._bench: _Bench | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -102,12 +134,13 @@ class AnalyticsWorker:
             cursor, as_of_ms = (done.arrival_seq, done.as_of_ms) if done is not None else (0, None)
             arrivals = self._arrivals_after(session, cursor)
             version, register = self._other_register(session)
+            other_stops = self._bench is not None and stops_version(session) != self._bench.stops_version
         due_ms = self._due(arrivals, as_of_ms)
-        if due_ms is None and register is not None and self._wall_clock is not None:
+        if due_ms is None and (register is not None or other_stops) and self._wall_clock is not None:
             due_ms = as_of_ms
         if due_ms is None:
             return False
-        if register is None or not self._set_up(version, register):
+        if register is None or not self._set_up(version, register, cursor, due_ms):
             self._feed(arrivals)
         self._commit(arrivals, cursor, due_ms)
         return True
@@ -137,7 +170,7 @@ class AnalyticsWorker:
         version: object = register_version(session)
         if version is None:
             kept = select(ReadingCount.source).where(ReadingCount.stored + ReadingCount.conflict > 0)
-            version = frozenset(session.scalars(kept.distinct()))
+            version = frozenset(rooms_only(session.scalars(kept.distinct())))
         if not version or (self._bench is not None and self._bench.version == version):
             return version, None
         if isinstance(version, frozenset):
@@ -145,57 +178,106 @@ class AnalyticsWorker:
         found = current_register(session)
         return version, found[1] if found is not None else None
 
-    def _set_up(self, version: object, register: Register) -> bool:
-        """Make the judge for a register, from saved state where that is of the same; say whether it judged all anew."""
+    def _set_up(self, version: object, register: Register, cursor: int, as_of_ms: int) -> bool:
+        """Make the judge for a register, from saved state where that is of the same; say whether it judged all anew.
+
+        In a replay nothing past the tick is judged, be it stored already.
+        """
         names = sorted({row.point_id for row in register.rows})
-        history = StoredHistory(self._store, register, names)
+        history = StoredHistory(self._store, register, names, self._late_most_ms, vital=True)
         judge = LiveJudge(register, self._standard, self._zone, history)
-        self._bench = _Bench(judge, history, version)
+        key = hashlib.sha256(f"{judge.key} {self._late_most_ms}".encode()).hexdigest()
+        bench = self._bench = _Bench(judge, history, version, key)
         with self._records.read() as session:
-            saved = session.execute(select(JudgeState.building_id, JudgeState.state).where(JudgeState.key == judge.key))
+            saved = session.execute(select(JudgeState.building_id, JudgeState.state).where(JudgeState.key == key))
             states = {row.building_id: row.state for row in saved}
-        if states:
+            law = _new_law(session, version)
+        bench.supply = SupplyWatch(judge.timeline, register, self._store, self._late_most_ms)
+        bench.supply.read_everything()
+        saved_up_to = int.from_bytes(states.pop(_ALL, b"\xff"), "big", signed=True)
+        if saved_up_to >= 0:
             judge.load(states)
+            self._feed_again(bench, saved_up_to, cursor)
             return False
+        bench.law = law
         log.info("judging everything anew", extra={"points": len(names)})
-        judge.feed(*history.rows(names))
+        end_ms = None if self._wall_clock is not None else as_of_ms + 1
+        catch_up(judge, history, planned(*self._store.days(), MOST_ROWS, end_ms))
         return True
 
+    def _feed_again(self, bench: _Bench, after: int, cursor: int) -> None:
+        """Feed what arrived after `after`, up to the cursor, to those blocks whose state was saved before it came."""
+        while True:
+            with self._records.read() as session:
+                query = select(Arrival).where(Arrival.seq > after, Arrival.seq <= cursor).order_by(Arrival.seq)
+                arrivals = list(session.scalars(query.limit(AT_ONCE)))
+            if not arrivals:
+                return
+            after = arrivals[-1].seq
+            touched = [(source, span, arrival.seq) for arrival in arrivals for source, *span, _ in arrival.touched]
+            unsaved = np.zeros(len(touched), dtype=np.bool_)
+            for end in range(2):
+                at_ms = np.array([span[end] for _, span, _ in touched], dtype=np.int64)
+                seen = ReadingColumns(
+                    [one[0] for one in touched], np.arange(len(touched), dtype=np.int32), at_ms, _NONE
+                )
+                point = bench.history.sources.points(seen)
+                seq = np.array([one[2] for one in touched], dtype=np.int64)
+                known = point != NOBODY
+                unsaved[known] |= bench.judge.unsaved(point[known].astype(np.int64), seq[known])
+            kept = [(source, *span) for (source, span, _), new in zip(touched, unsaved.tolist(), strict=True) if new]
+            self._feed_spans(bench, _widest(kept), arrivals[0].seq)
+
     def _feed(self, arrivals: Sequence[Arrival]) -> None:
-        touched: dict[str, tuple[int, int]] = {}
-        for arrival in arrivals:
-            for source, first_ms, last_ms, _ in arrival.touched:
-                low, high = touched.get(source, (first_ms, last_ms))
-                touched[source] = (min(low, first_ms), max(high, last_ms))
+        touched = _spans(arrivals)
         if not touched or self._bench is None:
             return
+        if self._bench.supply is not None:
+            self._bench.supply.feed(touched)
+        self._feed_spans(self._bench, touched, arrivals[0].seq)
+
+    def _feed_spans(self, bench: _Bench, touched: Mapping[str, tuple[int, int]], seq: int) -> None:
+        """Feed what is stored of sources, each from one moment to another [ms]; `seq` is the first arrival of it."""
+        if not touched:
+            return
         spans = np.array(list(touched.values()), dtype=np.int64)
-        readings = self._store.read(sorted(touched), int(spans[:, 0].min()), int(spans[:, 1].max()) + 1)
+        until_ms = int(spans[:, 1].max()) + 1
+        readings = bench.history.read(sorted(touched), int(spans[:, 0].min()), until_ms)
         span = np.array([touched[source] for source in readings.source], dtype=np.int64).reshape(-1, 2)[readings.code]
-        point = self._bench.history.sources.points(readings)
+        point = bench.history.sources.points(readings)
         new = (readings.time_ms >= span[:, 0]) & (readings.time_ms <= span[:, 1]) & (point != NOBODY)
-        self._bench.judge.feed(point[new], readings.time_ms[new], readings.temp_c[new])
+        signs = signs_of(readings)
+        signs = None if signs is None else signs.where(new)
+        bench.judge.feed(point[new], readings.time_ms[new], readings.temp_c[new], seq, signs)
 
     def _commit(self, arrivals: Sequence[Arrival], cursor: int, as_of_ms: int) -> None:
         tick = arrivals[-1].tick if arrivals else None
         seq = arrivals[-1].seq if arrivals else cursor
         with self._records.write() as session:
-            changed = self._judge(session, arrivals, as_of_ms)
+            changed = self._judge(session, arrivals, seq, as_of_ms)
             last = progress(session, ROLE)
             advance(session, ROLE, seq, as_of_ms, tick or (last.tick if last is not None else None))
+        if self._bench is not None:
+            self._bench.law = None
+            for source, (_, last_ms) in _spans(arrivals).items():
+                self._bench.heard[source] = max(last_ms, self._bench.heard.get(source, last_ms))
         _tell(arrivals, as_of_ms, changed)
 
-    def _judge(self, session: Session, arrivals: Sequence[Arrival], as_of_ms: int) -> dict[str, list[int]]:
+    def _judge(self, session: Session, arrivals: Sequence[Arrival], seq: int, as_of_ms: int) -> dict[str, list[int]]:
         """Record what is found now; return the numbers of the findings that changed, by their traces."""
         bench = self._bench
         if bench is None:
             return {}
-        found = bench.judge.found(as_of_ms)
+        if (version := stops_version(session)) != bench.stops_version:
+            bench.stops, bench.stops_version = stops_in_force(session), version
+        supply = None if bench.supply is None else bench.supply.found(as_of_ms)
+        found = bench.judge.found(as_of_ms, supply, bench.stops)
         subjects = changed_subjects(bench.judge.timeline, bench.before, found)
         if bench.before is None:
             subjects |= _issued_subjects(session)
-        traces = Traces(arrivals, bench.judge.timeline, bench.history.sources)
+        traces = Traces(arrivals, bench.judge.timeline, bench.history.sources, bench.heard, bench.law)
         changed = self._record(session, bench, found, subjects, traces)
+        _save(session, bench, seq, as_of_ms)
         bench.before = found
         return changed
 
@@ -206,13 +288,56 @@ class AnalyticsWorker:
         changed = defaultdict[str, list[int]](list)
         if subjects:
             findings = list(findings_of(bench.judge.timeline, found, subjects))
-            for number in record_findings(session, findings, subjects, found.as_of_ms, traces=traces):
+            numbers = record_findings(session, findings, subjects, found.as_of_ms, traces=traces, causes=traces.cause)
+            for number in numbers:
                 changed[session.get_one(FindingRow, number).trace].append(number)
-        states = bench.judge.save()
-        if states or bench.before is None:
-            session.execute(delete(JudgeState).where(JudgeState.key != bench.judge.key))
-        _keep(session, bench.judge.key, states)
+        if bench.before is None:
+            session.execute(delete(JudgeState).where(JudgeState.key != bench.key))
+        if bench.before is None:
+            for name, version in zip(LAWS, _law(session, bench.version), strict=True):
+                session.merge(Cursor(name=f"{ROLE}-{name}", change_seq=version))
         return dict(changed)
+
+
+def _spans(arrivals: Sequence[Arrival]) -> dict[str, tuple[int, int]]:
+    """Return from when to when each source was touched [ms]."""
+    return _widest([(source, *span) for arrival in arrivals for source, *span, _ in arrival.touched])
+
+
+def _widest(spans: Sequence[tuple[str, int, int]]) -> dict[str, tuple[int, int]]:
+    touched: dict[str, tuple[int, int]] = {}
+    for source, first_ms, last_ms in spans:
+        low, high = touched.get(source, (first_ms, last_ms))
+        touched[source] = (min(low, first_ms), max(high, last_ms))
+    return touched
+
+
+def _save(session: Session, bench: _Bench, seq: int, as_of_ms: int) -> None:
+    """Save some of the blocks that have changed: each within `SAVED_WITHIN_MS`, or as soon as there are few."""
+    passed_ms = SAVED_WITHIN_MS if bench.saved_ms == NEVER else as_of_ms - bench.saved_ms
+    bench.saved_ms = as_of_ms
+    most = max(SAVED_AT_LEAST, -(-bench.judge.blocks * passed_ms // SAVED_WITHIN_MS))
+    states = bench.judge.save(seq, most)
+    done = bench.judge.saved_up_to(seq)
+    _keep(session, bench.key, {**states, _ALL: done.to_bytes(8, "big", signed=True)})
+
+
+def _law(session: Session, version: object) -> tuple[int, int]:
+    """Return the versions of register and rules, 0 where there is none yet."""
+    return version if isinstance(version, int) else 0, rules_version(session) or 0
+
+
+def _new_law(session: Session, version: object) -> Mapping[str, object] | None:
+    """Return what is new about register and rules since all was judged last; None where that never happened.
+
+    Before a register is imported each new source makes another one, and none of them alters what was found of the rest.
+    """
+    cursors = [session.get(Cursor, f"{ROLE}-{name}") for name in LAWS]
+    if None in cursors or version is None or isinstance(version, frozenset):
+        return None
+    now = zip(LAWS, cursors, _law(session, version), strict=True)
+    new = {name: held for name, cursor, held in now if cursor is not None and cursor.change_seq != held}
+    return new or {"heatwatch": __version__}
 
 
 def _keep(session: Session, key: str, states: Mapping[str, bytes]) -> None:

@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp
 
-from api import access, deeds, observing, problems
+from api import access, deeds, observing, problems, stops
 from api import signing as signing_routes
 from api.console import errors as error_pages
 from api.console import notices as console_notices
@@ -40,8 +40,10 @@ BODY_MAX = 128 * 1024
 TAGS = [
     {"name": "register", "description": "The test points: where, which class, which device since when (R6)."},
     {"name": "readings", "description": "What was measured, as it was kept (R8)."},
+    {"name": "compliance", "description": "Compliance rates (室温合格率), and what is in none (R1-R5, R30)."},
     {"name": "findings", "description": "What judging found: cold spells, outages, sensor faults (R1-R5, R7, R11)."},
     {"name": "tickets", "description": "Pieces of work with their deadlines (R11-R18)."},
+    {"name": "stops", "description": "Reported stops of heat, planned or not (R11, R12, R32)."},
     {"name": "notices", "description": "Public notices of stops and of their end (R12, R13)."},
     {"name": "delivery", "description": "What became of every message."},
     {"name": "people", "description": "Who one is, and signing in and out."},
@@ -110,6 +112,7 @@ def create_app(  # noqa: PLR0913 - everything that the application tells of is p
     app.state.console = console
     app.include_router(router)
     app.include_router(deeds.router)
+    app.include_router(stops.router)
     app.include_router(signing_routes.router)
     observing.install(app, Watched(records, store, checks, clock, journal_sequences))
     problems.install(app)

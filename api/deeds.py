@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from sqlalchemy.orm import Session
 
 from api.access import Signed
-from api.models import Instant, InstantQuery, Page, PageQuery, TicketStory
+from api.models import DocumentEventOut, Instant, InstantQuery, Page, PageQuery, TicketStory
 from api.problems import answers
 from api.routes import Backed, Backend, ticket_story
 from heatwatch.domain.instants import to_ms
@@ -23,6 +23,7 @@ from heatwatch.domain.tickets import TicketKind
 from heatwatch.errors import BadInput, Unavailable
 from heatwatch.records.schema import NoticeRow, TicketRow
 from heatwatch.usecases import notices as board
+from heatwatch.usecases.documents import NOTICE, document_log
 from heatwatch.usecases.tickets import Done, Report, act, open_reported
 
 router = APIRouter(
@@ -118,6 +119,9 @@ class NoticeOut(BaseModel):
     published_at: Instant | None = Field(description="When it was published.")
     published_by: str = Field(description="Who published it; `heatwatch` where nobody did by hand.")
     replaces: int | None = Field(description="The notice that it brings up to date.")
+    events: list[DocumentEventOut] = Field(
+        default=[], description="What became of it since: amended, superseded. Told of one notice, not in lists."
+    )
 
 
 class PublicNotice(BaseModel):
@@ -177,7 +181,10 @@ def list_notices(backend: Backed, person: Signed, query: Annotated[NoticeQuery, 
 def get_notice(backend: Backed, person: Signed, notice_id: Number) -> NoticeOut:
     """Return a notice by its number."""
     with backend.records.read() as session:
-        return notice_out(notice_of(session, person, notice_id))
+        told = notice_out(notice_of(session, person, notice_id))
+        log = document_log(session, NOTICE, notice_id)
+        events = [DocumentEventOut(at=one.at_ms, kind=one.kind, detail=one.detail) for one in log]
+        return told.model_copy(update={"events": events})
 
 
 @router.patch("/notices/{notice_id}", tags=["notices"], summary="Word a draft otherwise")

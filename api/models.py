@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import (
@@ -16,6 +16,8 @@ from pydantic import (
     model_validator,
 )
 
+from heatwatch.domain.amendments import Revision
+from heatwatch.domain.compliance import By, Per
 from heatwatch.domain.findings import FindingKind, SubjectKind
 from heatwatch.domain.instants import iso, to_ms
 from heatwatch.domain.temperature import RoomClass
@@ -143,6 +145,49 @@ class FindingOut(BaseModel):
     )
 
 
+class ChangeOut(BaseModel):
+    """What became of a finding that was issued; that it has merely grown by another reading is not told."""
+
+    id: int = Field(description="Its number.")
+    at: Instant = Field(description="The moment for which judging held.")
+    revision: int = Field(description="The finding's revision after it.")
+    kind: Revision = Field(description="confirmed and ended are its ordinary course; all else takes something back.")
+    amends: bool = Field(description="Whether something that had been said is said otherwise now.")
+    before: dict[str, Any] = Field(description="What it said: `start_ms`, `end_ms`, `open`, `confirmed_ms`, `detail`.")
+    after: dict[str, Any] | None = Field(description="What it says; null where nothing goes on under its number.")
+    cause: dict[str, Any] = Field(
+        description="`readings` as [source, first, last, rows] with times in ms, `register` and `rules` by version; "
+        "`into`, `took` and `parts` name other findings."
+    )
+    trace: str = Field(description="The message whose storing led to it.")
+
+
+class TooLateOut(BaseModel):
+    """Readings of a source that arrived in one commit, too late to be judged."""
+
+    id: int = Field(description="Its number.")
+    source: str = Field(description="The device, or the point where no device is named.")
+    first: Instant = Field(description="When the first of them was measured.")
+    last: Instant = Field(description="When the last of them was measured.")
+    rows: int = Field(description="How many.")
+    arrived_at: Instant = Field(description="When the last of them arrived.")
+    trace: str = Field(description="The message with which they were stored.")
+
+
+class TooLatePage(Page[TooLateOut]):
+    """What arrived too late, and how much that is in all."""
+
+    readings: int = Field(description="How many readings there are in all.")
+
+
+class DocumentEventOut(BaseModel):
+    """What happened to a document after it was issued."""
+
+    at: Instant = Field(description="When.")
+    kind: str = Field(description="amended: what it rests on is said otherwise now; superseded: `by` replaces it.")
+    detail: dict[str, Any] = Field(description="What belongs to it: `by`, or the amendment of a finding.")
+
+
 class FindingQuery(PageQuery):
     """Which findings."""
 
@@ -153,6 +198,70 @@ class FindingQuery(PageQuery):
     station: str | None = Field(default=None, description="Only those of this station.")
     subject: str | None = Field(default=None, description="Only those of this point, building or station.")
     withdrawn: bool = Field(default=False, description="The withdrawn ones instead of those that stand.")
+
+
+class ComplianceOut(BaseModel):
+    """The compliance rates (室温合格率) of a room, building, station or of all, over a day, month or season.
+
+    Rates are shares [%], cut off after two decimals; null where nothing is known. Only `readings_rated` and
+    `compliant_h` + `violating_h` are rated; what else there is stands beside them.
+    """
+
+    period: str = Field(description="The local day, the month, or the season by the years of its winter: 2025-26.")
+    station_id: str | None = Field(default=None, description="The station; null for all that one may see.")
+    building_id: str | None = Field(default=None, description="The building; null for a whole station or all.")
+    room: str | None = Field(default=None, description="The room, where rates are asked of rooms.")
+    readings_pct: float | None = Field(description="Readings that violate nothing, of `readings_rated`.")
+    readings_compliant: int = Field(description="Readings that violate nothing; those below the target are among them.")
+    readings_rated: int = Field(
+        description="Valid readings in service, in season, trusted, of which something is asked."
+    )
+    hours_pct: float | None = Field(description="`compliant_h` of `compliant_h` + `violating_h`.")
+    compliant_h: float = Field(description="Time over which a reading holds that violates nothing [h].")
+    violating_h: float = Field(description="Time over which a violating reading holds (R1-R4) [h].")
+    rooms_pct: float | None = Field(description="`rooms_compliant` of `rooms_rated`.")
+    rooms_compliant: int = Field(description="Rooms of whose known time enough complies.")
+    rooms_rated: int = Field(description="Rooms of which enough is known.")
+    rooms: int = Field(description="Rooms with any time to be rated.")
+    readings_below_target: int = Field(description="Compliant readings between minimum and target (R2).")
+    below_target_h: float = Field(description="The time of these, part of `compliant_h` [h].")
+    unknown_h: float = Field(description="Time of which nothing is known: silence, gaps [h].")
+    sensor_fault_h: float = Field(description="Time in which a faulty thermometer says nothing of the room [h].")
+    readings_sensor_fault: int = Field(description="Readings of faulty thermometers.")
+    outage_h: float = Field(description="Time within a heat outage of the building or station (R1) [h].")
+    outage_violating_h: float = Field(description="Of that, the time of violating readings [h].")
+    readings_outage: int = Field(description="Readings within a heat outage.")
+    readings_outage_violating: int = Field(description="Of these, the violating ones.")
+    not_asked_h: float = Field(description="Time for which nothing is asked of the room (R4) [h].")
+    not_in_service_h: float = Field(description="Time in which the room is suspended, or in no register (R5) [h].")
+    off_season_h: float = Field(description="Time out of the heating season (R5) [h].")
+
+
+class CompliancePage(Page[ComplianceOut]):
+    """Rates, and up to when they hold."""
+
+    as_of: Instant | None = Field(description="The moment up to which time is rated; null: not yet.")
+    due: int = Field(description="Days of buildings that have still to be brought up to that.")
+
+
+class ComplianceQuery(PageQuery):
+    """Of what, over what time."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    by: By = Field(default=By.DAY, description="Over what time.")
+    per: Per = Field(default=Per.COMPANY, description="Of what; company: of all stations that one may see.")
+    first_day: date | None = Field(default=None, alias="from", description="The first local day.")
+    last_day: date | None = Field(default=None, alias="to", description="The last local day.")
+    building: str | None = Field(default=None, description="Only this building.")
+    station: str | None = Field(default=None, description="Only this station.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ComplianceQuery:
+        if self.first_day is not None and self.last_day is not None and self.last_day < self.first_day:
+            msg = "'to' must not be before 'from'"
+            raise ValueError(msg)
+        return self
 
 
 class TicketOut(BaseModel):
@@ -228,6 +337,9 @@ class TicketStory(TicketOut):
     clocks: list[ClockOut] = Field(description="Its deadlines, the next first.")
     events: list[EventOut] = Field(description="What happened to it, in order.")
     findings: list[FindingOut] = Field(description="The findings that it rests on, withdrawn ones too.")
+    offered_for_withdrawal: bool = Field(
+        description="Whether nothing that it rests on still holds: somebody has to withdraw it or go on with it."
+    )
     evidence: list[EvidenceOut] = Field(description="The first violating readings up to its confirmation.")
 
 
@@ -281,6 +393,10 @@ class Health(BaseModel):
     store: PeerOut = Field(description="The reading store.")
     journals: list[JournalOut] = Field(description="What was received and is not yet stored, per ingest worker.")
     progress: list[ProgressOut] = Field(description="How far each role has come.")
+    too_late: int | None = Field(
+        description="Readings that arrived too long after they were measured: stored and listed, not judged. "
+        "null where `delivery` is."
+    )
     delivery: dict[str, Any] | None = Field(
         description="The delivery identity: messages received = decoded + no reading in it + quarantined + waiting; "
         "readings decoded = stored + duplicate + conflict + quarantined + waiting. "

@@ -44,6 +44,7 @@ from heatwatch.records.schema import (
     ReadingCount,
     TicketClock,
     TicketRow,
+    TooLate,
 )
 from heatwatch.stores.readings import ReadingStore
 
@@ -215,12 +216,18 @@ def _readings(session: Session) -> Iterator[Metric]:
     waiting = GaugeMetricFamily(
         "heatwatch_readings_waiting", "Readings decoded of which nothing has become yet.", labels=["worker"]
     )
+    late = CounterMetricFamily(
+        "heatwatch_readings_too_late", "Readings stored that arrived too late to be judged.", labels=["worker"]
+    )
+    for worker, rows in session.execute(select(TooLate.worker, func.sum(TooLate.rows)).group_by(TooLate.worker)):
+        late.add_metric([worker], int(rows))
     for worker, sums in _sums(session, ReadingCount, ("decoded", *READING_OUTCOMES)):
         decoded.add_metric([worker], sums["decoded"])
         waiting.add_metric([worker], sums["decoded"] - sum(sums[outcome] for outcome in READING_OUTCOMES))
         for outcome in READING_OUTCOMES:
             outcomes.add_metric([worker, outcome], sums[outcome])
     yield from (decoded, outcomes, waiting)
+    yield late
 
 
 def _progress(session: Session, now_ms: int | None) -> Iterator[Metric]:

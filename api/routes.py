@@ -16,7 +16,11 @@ from sqlalchemy.orm import Session
 
 from api.access import Signed
 from api.models import (
+    ChangeOut,
     ClockOut,
+    ComplianceOut,
+    CompliancePage,
+    ComplianceQuery,
     EventOut,
     EvidenceOut,
     FindingOut,
@@ -36,8 +40,12 @@ from api.models import (
     TicketOut,
     TicketQuery,
     TicketStory,
+    TooLateOut,
+    TooLatePage,
 )
 from api.problems import answers
+from heatwatch.domain.amendments import ORDINARY, Revision
+from heatwatch.domain.compliance import columns_of
 from heatwatch.domain.findings import FindingKind, SubjectKind
 from heatwatch.domain.instants import to_ms
 from heatwatch.domain.life import DOERS, Deed
@@ -45,11 +53,13 @@ from heatwatch.domain.people import Person
 from heatwatch.domain.register import Register
 from heatwatch.domain.temperature import Standard
 from heatwatch.domain.tickets import LABELS, TicketKind
+from heatwatch.domain.traces import trace_of
 from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
 from heatwatch.records.progress import progress
 from heatwatch.records.schema import (
     Arrival,
+    FindingChange,
     FindingRow,
     JournalPosition,
     Progress,
@@ -57,12 +67,15 @@ from heatwatch.records.schema import (
     TicketClock,
     TicketEvent,
     TicketRow,
+    TooLate,
 )
 from heatwatch.stores.readings import ReadingColumns, ReadingStore
-from heatwatch.usecases.findings import count_findings, findings, shown_detail
+from heatwatch.usecases.compliance import Asked, compliance, days_due, tallied_up_to
+from heatwatch.usecases.delivery import count_too_late, too_late
+from heatwatch.usecases.findings import count_findings, findings, revisions, shown_detail
 from heatwatch.usecases.register import RegisterInForce, rows_of
 from heatwatch.usecases.room import places_of, sources_seen
-from heatwatch.usecases.tickets import Story, count_tickets, story, tickets
+from heatwatch.usecases.tickets import Story, count_tickets, held, offered_for_withdrawal, story, tickets
 
 
 @dataclass(frozen=True)
@@ -168,6 +181,53 @@ def get_finding(backend: Backed, person: Signed, finding_id: Number) -> FindingO
         return _finding(row, _as_of(session))
 
 
+@router.get(
+    "/findings/{finding_id}/changes",
+    tags=["findings"],
+    summary="What became of a finding",
+    responses=answers(HTTPStatus.NOT_FOUND),
+)
+def list_changes(
+    backend: Backed, person: Signed, finding_id: Number, query: Annotated[PageQuery, Query()]
+) -> Page[ChangeOut]:
+    """Return what a finding said before and after each revision, when and by what (R8); the earliest first."""
+    with backend.records.read() as session:
+        row = session.get(FindingRow, finding_id)
+        if row is None or not person.may_see(row.station_id):
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no finding {finding_id}")
+        rows = revisions(session, finding_id)
+        shown = rows[query.offset : query.offset + query.limit]
+        return _page([_change(one) for one in shown], len(rows), query)
+
+
+@router.get("/readings/too-late", tags=["readings"], summary="Readings that arrived too late to be judged")
+def list_too_late(backend: Backed, query: Annotated[PageQuery, Query()]) -> TooLatePage:
+    """Return what was stored and not judged, since it arrived too long after it was measured; the latest first."""
+    with backend.records.read() as session:
+        rows = too_late(session, limit=query.limit, offset=query.offset)
+        entries, readings = count_too_late(session)
+        page = _page([_too_late(row) for row in rows], entries, query)
+        return TooLatePage(**dict(page), readings=readings)
+
+
+@router.get("/compliance", tags=["compliance"], summary="Compliance rates (室温合格率)")
+def list_compliance(backend: Backed, person: Signed, query: Annotated[ComplianceQuery, Query()]) -> CompliancePage:
+    """Return what share of readings, of time and of rooms meets the rules, the latest period first.
+
+    What is unknown, excluded or within a known fault of the heating stands beside the rates and is in none.
+    """
+    asked = Asked(query.by, query.per, query.first_day, query.last_day, query.building, query.station, person.stations)
+    with backend.records.read() as session:
+        found = compliance(session, asked, backend.standard)
+        as_of_ms, due = tallied_up_to(session), days_due(session)
+    found.sort(key=lambda one: one.period, reverse=True)
+    shown = found[query.offset : query.offset + query.limit]
+    items = [ComplianceOut.model_validate(columns_of(one, query.per)) for one in shown]
+    return CompliancePage(
+        items=items, total=len(found), limit=query.limit, offset=query.offset, as_of=as_of_ms, due=due
+    )
+
+
 @router.get("/tickets", tags=["tickets"], summary="Tickets")
 def list_tickets(backend: Backed, person: Signed, query: Annotated[TicketQuery, Query()]) -> Page[TicketOut]:
     """Return tickets, the latest opened first."""
@@ -205,6 +265,7 @@ def get_health(backend: Backed, person: Signed, response: Response) -> Health:
     healthy = records.answers and store.answers
     if not healthy:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    shown = healthy and person.stations is None
     return Health(
         status="ok" if healthy else "failing",
         version=backend.version,
@@ -213,8 +274,14 @@ def get_health(backend: Backed, person: Signed, response: Response) -> Health:
         store=store,
         journals=_journals(backend) if records.answers else [],
         progress=_progress(backend) if records.answers else [],
-        delivery=dict(backend.delivery()) if healthy and person.stations is None else None,
+        too_late=_readings_too_late(backend) if shown else None,
+        delivery=dict(backend.delivery()) if shown else None,
     )
+
+
+def _readings_too_late(backend: Backend) -> int:
+    with backend.records.read() as session:
+        return count_too_late(session)[1]
 
 
 def _page(items: list[ItemT], total: int, query: PageQuery) -> Page[ItemT]:
@@ -254,6 +321,33 @@ def _finding(row: FindingRow, as_of_ms: int | None) -> FindingOut:
         issued_at=row.issued_ms,
         changed_at=row.changed_ms,
         detail=shown_detail(row, as_of_ms),
+    )
+
+
+def _change(row: FindingChange) -> ChangeOut:
+    kind = Revision(row.kind)
+    return ChangeOut(
+        id=row.id,
+        at=row.at_ms,
+        revision=row.revision,
+        kind=kind,
+        amends=kind not in ORDINARY,
+        before=row.before,
+        after=row.after,
+        cause=row.cause,
+        trace=row.trace,
+    )
+
+
+def _too_late(row: TooLate) -> TooLateOut:
+    return TooLateOut(
+        id=row.id,
+        source=row.source,
+        first=row.first_ms,
+        last=row.last_ms,
+        rows=row.rows,
+        arrived_at=row.arrived_ms,
+        trace=trace_of(row.worker, row.sequence),
     )
 
 
@@ -307,6 +401,9 @@ def _story(told: Story, person: Person, as_of_ms: int | None) -> TicketStory:
         clocks=[_clock(one) for one in told.clocks],
         events=[_event(one, person) for one in told.events],
         findings=[_finding(row, as_of_ms) for row in told.findings if person.may_see(row.station_id)],
+        offered_for_withdrawal=offered_for_withdrawal(
+            told.ticket, groundless=held(told.ticket, told.findings).groundless
+        ),
         evidence=evidence,
     )
 

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from benchmarks import judging, physics, publishing, simulating
+from benchmarks import clusters, judging, living, outages, physics, publishing, seasons, simulating
 from benchmarks.measuring import table
 
 PARTS = {
@@ -15,6 +15,10 @@ PARTS = {
     "simulate": simulating.figures,
     "physics": physics.figures,
     "judge": judging.figures,
+    "outages": outages.figures,
+    "season": seasons.figures,
+    "live": living.figures,
+    "cluster": clusters.figures,
 }
 
 

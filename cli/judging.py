@@ -3,60 +3,79 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import pandas as pd
 
 from analytics.judge import Findings
 from analytics.judge import judge as judge_readings
+from analytics.supply_sources import OtherEvidence
 from cli.options import instant
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import iso
+from heatwatch.domain.register import Register
 from heatwatch.errors import BadInput
+from heatwatch.files.evidence_files import read_stops, read_supply, read_weather
 from heatwatch.files.findings_file import write_findings
 from heatwatch.files.points_file import read_points
 from heatwatch.files.readings_file import read_readings
 from heatwatch.files.rules_file import default_standard, read_standard, time_zone
 
 FILE = click.Path(path_type=Path)
+_OTHERS = ("supply", "weather", "stops")
 
 
 @click.command()
 @click.argument("readings", type=FILE)
 @click.option("--points", type=FILE, help="Points file; without one every point is an apartment of one building.")
 @click.option("--rules", type=FILE, help="Rules file; without one the rules that come with heatwatch.")
+@click.option("--supply", type=FILE, help="Supply file: what flows to stations and buildings, and comes back.")
+@click.option("--weather", type=FILE, help="Weather file: outdoor temperatures; they tell a mild day from a stop.")
+@click.option("--stops", type=FILE, help="Stops file: stops of heat that were reported.")
 @click.option("--timezone", default="Asia/Shanghai", show_default=True, help="Zone of the local hours that rules name.")
 @click.option("--as-of", help="Leave out what was measured later, and find what stands at this moment.")
 @click.option("--out", type=FILE, required=True, help="Folder for the findings and summary.json.")
 @click.option("--format", "kind", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def judge(
-    readings: Path,
-    points: Path | None,
-    rules: Path | None,
-    timezone: str,
-    as_of: str | None,
-    out: Path,
-    kind: str,
-    *,
-    as_json: bool,
-) -> None:
+def judge(readings: Path, out: Path, kind: str, *, as_json: bool, **options: Any) -> None:
     """Judge READINGS, a CSV (also .gz) or Parquet file with time, point_id and temperature_c."""
     if out.is_file():
         raise BadInput("is a file, not a folder", where=f"--out {out}")
+    timezone, as_of = options["timezone"], options["as_of"]
     zone = time_zone(timezone)
-    standard = read_standard(rules) if rules else default_standard()
+    standard = read_standard(options["rules"]) if options["rules"] else default_standard()
     as_of_ms = instant(as_of, "--as-of") if as_of is not None else None
-    register = read_points(points) if points else None
-    frame = read_readings(readings)
-    findings = judge_readings(frame, register, standard, zone, as_of_ms)
+    register = read_points(options["points"]) if options["points"] else None
+    other = _other_evidence(options)
+    _tell_unlisted(other, register or Register.implied_by(["any"]))
+    findings = judge_readings(read_readings(readings, whole=True), register, standard, zone, as_of_ms, other)
     summary = {"as_of": iso(findings.as_of_ms), "timezone": timezone, **findings.summary}
     write_findings(out, findings.frames, summary, parquet=kind == "parquet")
     if as_json:
         click.echo(json.dumps({name: value for name, value in summary.items() if name != "points"}))
     else:
         click.echo(_told(findings, out))
+
+
+def _other_evidence(options: Mapping[str, Path | None]) -> OtherEvidence:
+    supply, weather, stops = (options[name] for name in _OTHERS)
+    return OtherEvidence(
+        read_supply(supply) if supply else None,
+        read_weather(weather) if weather else None,
+        read_stops(stops) if stops else (),
+    )
+
+
+def _tell_unlisted(other: OtherEvidence, register: Register) -> None:
+    """Say which subjects the register does not have: nothing is judged by what is said of them."""
+    known = {row.station_id for row in register.rows} | {row.building_id for row in register.rows}
+    named = set() if other.supply is None else set(other.supply["subject_id"].cat.categories)
+    named |= {stop.subject_id for stop in other.stops if stop.subject_kind in {"building", "station"}}
+    if unlisted := sorted(named - known):
+        click.echo(f"not in the register, and left out: {', '.join(unlisted)}", err=True)
 
 
 def _told(findings: Findings, out: Path) -> str:

@@ -17,16 +17,20 @@ from heatwatch.errors import BadInput, HeatwatchError
 BAD_INPUT, FAILURE = 2, 1
 COMMANDS = {
     "audit": ("cli.audit", "Look at the audit trail (R8): who changed what and when, and whether it is whole."),
+    "compliance": ("cli.compliance", "Say what share of readings, hours and rooms meets the rules (室温合格率)."),
     "dashboards": ("cli.dashboards", "Make Grafana's data source and boards."),
     "demo": ("cli.running", "Run a simulated town with everything embedded."),
     "judge": ("cli.judging", "Judge a file of readings: findings and a summary."),
     "points": ("cli.records", "Keep the register of test points (R6)."),
     "quarantine": ("cli.records", "Look at what could not be used: it is kept whole, with the reason."),
+    "readings": ("cli.records", "Look at what was stored and not judged, since it came too late."),
     "rehearse": ("cli.rehearsing", "Run a file, a scenario or a span of the store through the whole live pipeline."),
     "replay": ("cli.simulating", "Publish readings in time order, moving the clock of a `serve --clock replay`."),
+    "rules": ("cli.rules", "Look at what other rules would alter."),
     "score": ("cli.scoring", "Compare findings with the truth of a simulated town: precision, recall, errors, delay."),
     "serve": ("cli.running", "Run every role in this process: ingest, analytics, dispatch and the API."),
     "simulate": ("cli.simulating", "Make a town with known truth: files, or readings on a broker."),
+    "stops": ("cli.stops", "Keep the stops of heat that were reported (R11, R12, R32)."),
     "users": ("cli.users", "Say who may sign in, as what, and for which stations."),
 }
 """Each command's module, in which it has its own name, and what it does."""

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from cli.records import DATA_DIR
+from cli.records import COMMAND_LINE, DATA_DIR
 from cli.wiring import open_records, wall_clock
 from heatwatch.domain.instants import DAY_MS, iso
 from heatwatch.domain.people import Person, Role
@@ -22,8 +22,6 @@ from heatwatch.settings import Settings
 from heatwatch.usecases.people import Change, add_user, change_user, make_token, revoke_token, tokens_of
 from heatwatch.usecases.people import users as all_users
 
-COMMAND_LINE = "command line"
-"""Who the audit trail says it was: who can write the records needs no name in them."""
 TOKEN_DAYS = 365
 
 _PASSWORD = click.option(

@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
+from analytics.foresight import Foresight, ForesightRole
+from analytics.rates_worker import RatesWorker
 from analytics.worker import AnalyticsWorker
 from api.app import create_app
 from api.console.backing import Console
@@ -158,6 +160,7 @@ class Service:
             lines[1],
             wall_clock=clock,
             judge_every_s=settings.judge_every_s,
+            late_days=settings.late_days,
         )
         dispatch = DispatchWorker(
             self.records,
@@ -169,19 +172,26 @@ class Service:
             hotline=settings.hotline,
             wall_clock=clock,
         )
+        foresight = Foresight(self.records, self.store, standard, zone, settings.late_days)
         roles: list[Role] = [self.ingest, analytics, dispatch]
         if self.console:
             channel = LogChannel(settings.notifications_path)
             roles.append(Notifier(self.records, channel, Line(hears=dispatched, rings=Bell()), wall_clock))
+            roles.append(self._rates(standard, zone, Line(hears=found, rings=Bell())))
             self.api = ApiRole(self._app(standard, zone), settings.api_host, settings.api_port)
             self.api.bind()
             roles.append(self.api)
+            roles.append(ForesightRole(foresight, Bell()))
         stack.callback(self._end_roles)
         self._threads = [self._thread(role) for role in roles]
         for thread in self._threads:
             thread.start()
         if not wait_until(lambda: self.ingest.connected or self.stop.is_set(), CONNECT_S):
             log.warning("the broker at %s does not answer yet; ingest goes on trying", self.broker_url)
+
+    def _rates(self, standard: Standard, zone: ZoneInfo, line: Line) -> RatesWorker:
+        every_min, late_days = self.settings.rates_every_min, self.settings.late_days
+        return RatesWorker(self.records, self.store, standard, zone, line, every_min=every_min, late_days=late_days)
 
     def _broker(self, stack: ExitStack) -> Address:
         if self.settings.broker != "embedded":

@@ -47,7 +47,7 @@ def _recipients(ticket: TicketRow, event: TicketEvent) -> list[str]:
     return told
 
 
-_OFFICE_ONLY = frozenset({str(Mark.GROUNDLESS), str(Mark.RECOVERED)})
+_OFFICE_ONLY = frozenset({str(Mark.GROUNDLESS), str(Mark.RECOVERED), str(Mark.AMENDED)})
 
 
 def _opened(session: Session, ticket: TicketRow, _event: TicketEvent, company: Company) -> str:
@@ -72,6 +72,10 @@ def _notice(session: Session, ticket: TicketRow, event: TicketEvent, _company: C
     return words.about(ticket, f"已发布《{notice.title}》。\n{notice.text}")
 
 
+def _amended(_session: Session, ticket: TicketRow, event: TicketEvent, company: Company) -> str:
+    return words.about(ticket, words.amended(company, event.detail))
+
+
 def _says(what: str) -> _Telling:
     def tell(_session: Session, ticket: TicketRow, _event: TicketEvent, _company: Company) -> str:
         return words.about(ticket, what)
@@ -92,6 +96,7 @@ _TELLS: Mapping[str, _Telling] = {
     Mark.NOTICE: _notice,
     Mark.RESTORATION: _notice,
     Mark.CORRECTION: _notice,
+    Mark.AMENDED: _amended,
     Mark.RECOVERED: _says("室温已达标（或已恢复供热），请核实后办结。"),
     Mark.RELAPSED: _says("情况再次出现，请继续处理。"),
     Mark.GROUNDLESS: _says("据后到的测温数据，原依据已撤销，请核实后撤销工单或继续处理。"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import func, or_, select, update
@@ -19,7 +20,8 @@ from heatwatch.domain.register import Register
 from heatwatch.domain.temperature import Standard
 from heatwatch.domain.tickets import AT_WORK, EMERGENCIES, OUTAGE_RULE, REPORTED, Scope, TicketKind, TicketState
 from heatwatch.records.audit import acting
-from heatwatch.records.schema import FindingRow, NoticeRow, TicketEvent, TicketFinding, TicketRow
+from heatwatch.records.schema import FindingChange, FindingRow, NoticeRow, TicketEvent, TicketFinding, TicketRow
+from heatwatch.usecases.documents import NOTICE, note_document
 from heatwatch.usecases.register import row_at
 from heatwatch.usecases.tickets import HEATWATCH, Known, note, refresh
 
@@ -47,19 +49,21 @@ def dispatch(
     *,
     closed: Collection[int] = (),
     standstill: Standstill | None = None,
+    amended: Mapping[int, Sequence[FindingChange]] = MappingProxyType({}),
 ) -> dict[int, Known]:
     """Bring the tickets to what findings say, in the stations of those that changed; return how those now stand.
 
     What changed only says where to look: a finding without its ticket is found there whenever it was issued. A spell
     whose point has moved may turn out to have begun elsewhere: its ticket's station is looked at, too.
     `closed` are tickets that were closed since: what still goes on of them gets a ticket of its own, and so does what
-    goes on again of any that was closed before. `standstill` remembers what was decided last.
+    goes on again of any that was closed before. `standstill` remembers what was decided last. `amended` is what has
+    been taken back of findings since, by their numbers: it is noted on their tickets and notices.
     """
     acting(session, HEATWATCH, by.at_ms)
     remembered = standstill or Standstill()
     rooms = remembered.rooms(by.register, by.at_ms)
     worthy = remembered.news(row for row in changed if row.kind in TICKET_WORTHY)
-    touched = _follow(session, worthy, by)
+    touched = _follow(session, worthy, by, amended)
     left = _release(session, [*_going_on(session, closed), *worthy], by)
     looked_at = sorted({row.station_id for row in (*worthy, *left)} | _stations(session, touched))
     for station in looked_at:
@@ -140,23 +144,55 @@ def finding_state(row: FindingRow) -> str:
     return "open" if row.open else "ended"
 
 
-def _follow(session: Session, changed: Sequence[FindingRow], by: Dispatch) -> set[int]:
-    """Note on the tickets which of their findings have ended, gone on again or been withdrawn; return those tickets."""
+def _follow(
+    session: Session, changed: Sequence[FindingRow], by: Dispatch, amended: Mapping[int, Sequence[FindingChange]]
+) -> set[int]:
+    """Note on the tickets what became of their findings: ended, going on again, amended; return those tickets."""
     touched = set()
     for row in changed:
         held = session.get(TicketFinding, row.id)
         if held is None:
             continue
         touched.add(held.ticket_id)
+        taken_back = [_amendment(change) for change in amended.get(row.id, ())]
+        for said in taken_back:
+            _note_on_notices(session, held.ticket_id, row, said, by)
+        last: dict[str, Any] = {}
         if held.state != finding_state(row):
             held.state = finding_state(row)
-            _note_state(session, held, row, by)
+            last = taken_back.pop() if taken_back else {}
+            _note_state(session, held, row, by, last)
+        for said in taken_back:
+            note(session, held.ticket_id, by.at_ms, Mark.AMENDED, _told(row) | said)
     return touched
 
 
-def _note_state(session: Session, held: TicketFinding, row: FindingRow, by: Dispatch) -> None:
+def _amendment(change: FindingChange) -> dict[str, Any]:
+    """Return what a line says of an amendment: what was said, what is said now, and what led to it."""
+    return {
+        "amendment": change.kind,
+        "change_id": change.id,
+        "before": change.before,
+        "after": change.after,
+        "cause": change.cause,
+        "trace": change.trace,
+    }
+
+
+def _note_on_notices(session: Session, ticket_id: int, row: FindingRow, said: Mapping[str, Any], by: Dispatch) -> None:
+    """Note on what was drafted or published of a stop that it is said otherwise now; its words stay as they are."""
+    if row.kind != FindingKind.HEAT_OUTAGE:
+        return
+    standing = NoticeRow.state.in_([str(NoticeState.DRAFT), str(NoticeState.PUBLISHED)])
+    for notice_id in session.scalars(select(NoticeRow.id).where(NoticeRow.ticket_id == ticket_id, standing)).all():
+        note_document(session, NOTICE, notice_id, by.at_ms, "amended", {**said, "finding_id": row.id})
+
+
+def _note_state(
+    session: Session, held: TicketFinding, row: FindingRow, by: Dispatch, said: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     end = None if row.end_ms is None else iso(row.end_ms)
-    note(session, held.ticket_id, by.at_ms, f"finding_{held.state}", {**_told(row), "end": end})
+    note(session, held.ticket_id, by.at_ms, f"finding_{held.state}", {**_told(row), **said, "end": end})
 
 
 def _told(row: FindingRow) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from heatwatch.domain.instants import from_ms
@@ -145,3 +146,44 @@ def opened(company: Company, ticket: TicketRow, next_clock: TicketClock | None) 
 def about(ticket: TicketRow, what: str) -> str:
     """Return a short message about a ticket."""
     return f"【工单{ticket.id}号】{LABELS[TicketKind(ticket.kind)]}，{place(ticket)}：{what}"
+
+
+_REVISIONS = {
+    "extended": "时段延长",
+    "shortened": "时段缩短",
+    "moved": "时段变动",
+    "corrected": "数值更正",
+    "merged": "时段合并",
+    "split": "时段拆分",
+    "withdrawn": "已撤销",
+}
+
+
+def amended(company: Company, said: Mapping[str, Any]) -> str:
+    """Return what is told of an amendment: why, what was said before and what is said now."""
+    changes = "；".join(_changes(company, said["before"], said["after"] or said["before"]))
+    what = _REVISIONS[said["amendment"]]
+    return f"{_why(company, said['cause'])}，测温依据{what}{'：' if changes else ''}{changes}。请核对。"
+
+
+def _why(company: Company, cause: Mapping[str, Any]) -> str:
+    laws = [(name, cause[key]) for name, key in (("测点台账", "register"), ("判定规则", "rules")) if key in cause]
+    if laws:
+        return "因" + "、".join(f"{name}更新（第{version}版）" for name, version in laws)
+    if cause.get("readings"):
+        first_ms, last_ms = (edge(row[at] for row in cause["readings"]) for edge, at in ((min, 1), (max, 2)))
+        rows = sum(row[3] for row in cause["readings"])
+        return f"据后到的{_moment(company, first_ms)}至{_moment(company, last_ms)}测温数据（{rows}条）"
+    return "经重新判定"
+
+
+def _changes(company: Company, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Give what is said otherwise, the old before the new."""
+    for name, key in (("起始", "start_ms"), ("结束", "end_ms")):
+        if was[key] != now[key]:
+            old, new = ("仍在持续" if one[key] is None else _moment(company, one[key]) for one in (was, now))
+            yield f"{name}由{old}改为{new}"
+    for name, key, unit in (("最低室温", "min_temp_c", "℃"), ("不达标时长", "violation_h", "小时")):
+        old, new = was["detail"].get(key), now["detail"].get(key)
+        if old is not None and new is not None and f"{old:.1f}" != f"{new:.1f}":
+            yield f"{name}由{old:.1f}{unit}改为{new:.1f}{unit}"

@@ -24,7 +24,7 @@ from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
 from heatwatch.records.schema import Cursor, Progress, TicketEvent
 from heatwatch.stores.readings import ReadingStore
-from heatwatch.usecases.findings import changed_since, last_change
+from heatwatch.usecases.findings import amendments_since, changed_since, last_change
 from heatwatch.usecases.outbox import put
 from heatwatch.usecases.register import RegisterInForce
 from heatwatch.usecases.roles import Wake, follow
@@ -113,8 +113,9 @@ class DispatchWorker:
         closed = {deed.ticket_id for deed in by_hand if deed.kind == Deed.FOLLOW_UP}
         if deeds or self._come_to(session) != left_at:
             self._standstill.forget()
-        changed = changed_since(session, self._read_up_to(session, self.name))
-        stands = dispatch(session, changed, by, closed=closed, standstill=self._standstill)
+        read_up_to = self._read_up_to(session, self.name)
+        changed, amended = changed_since(session, read_up_to), amendments_since(session, read_up_to)
+        stands = dispatch(session, changed, by, closed=closed, standstill=self._standstill, amended=amended)
         for one in stands.values():
             inherit(session, one, by)
         due = ring(session, by) | drafts_due(session, self._standard, by.at_ms)

@@ -84,8 +84,12 @@ class Settings(BaseSettings):
     """`text`, or `json` with one object a line."""
     judge_every_s: float = Field(default=60.0, gt=0)
     """How often findings are brought up to the wall clock when nothing arrives [s]."""
+    rates_every_min: float = Field(default=60.0, gt=0)
+    """How often compliance rates are brought up to the findings [min of the installation's clock]."""
     ahead_limit_s: int = Field(default=600, ge=0)
     """A reading whose time is this far past the clock or more is quarantined [s]."""
+    late_days: float = Field(default=35.0, ge=0, le=36500)
+    """A reading that arrives more than so many days after it was measured is stored, counted and listed, not judged."""
     journal_limit_mb: int = Field(default=4096, gt=0)
     """Bound of the journal [MB]; ingest stops acknowledging before it is passed."""
 

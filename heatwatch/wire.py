@@ -6,6 +6,8 @@ Topics
     One reading as a JSON object, or an array of them.
 ``heat/{station}/gateway/{gateway}/readings``
     The same for many points; each object names its ``point`` or its ``device``.
+``heat/{station}/{building|_}/supply``
+    What flows to a building, or (``_``) to the whole station, and comes back: one JSON object, or an array of them.
 ``heat/_clock``
     The ticks of a replay, published with the readings so that the broker keeps their order.
 ``heat/_clock/done``
@@ -22,6 +24,7 @@ from urllib.parse import quote, unquote
 from pydantic import BaseModel, ConfigDict
 
 READINGS_FILTERS = ("heat/+/+/+/reading", "heat/+/gateway/+/readings")
+SUPPLY_FILTER = "heat/+/+/supply"
 CLOCK_TOPIC = "heat/_clock"
 CLOCK_DONE_TOPIC = "heat/_clock/done"
 NOWHERE = "_"
@@ -39,6 +42,15 @@ def reading_topic(station_id: str, building_id: str, point_id: str) -> str:
 def gateway_topic(station_id: str, gateway_id: str) -> str:
     """Return the topic on which a gateway publishes for many points."""
     return f"heat/{_level(station_id)}/gateway/{_level(gateway_id)}/readings"
+
+
+def supply_topic(station_id: str, building_id: str = "") -> str:
+    """Return the topic of the supply of a building, or of the station where none is named.
+
+    >>> supply_topic("s1"), supply_topic("s1", "b 2")
+    ('heat/s1/_/supply', 'heat/s1/b%202/supply')
+    """
+    return f"heat/{_level(station_id)}/{_level(building_id) if building_id else NOWHERE}/supply"
 
 
 def split_topic(topic: str) -> tuple[str, ...]:

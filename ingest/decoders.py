@@ -20,12 +20,15 @@ from typing import Any
 from paho.mqtt.client import topic_matches_sub
 
 from heatwatch.domain.instants import iso
+from heatwatch.domain.supply import MEASURES, PREFIX, WHOLE_STATION, SupplySource
 from heatwatch.errors import BadInput
-from heatwatch.wire import READINGS_FILTERS, split_topic
+from heatwatch.wire import READINGS_FILTERS, SUPPLY_FILTER, split_topic
 
 GROUP = "heatwatch.decoders"
 OWN = "heatwatch"
+OWN_SUPPLY = "heatwatch-supply"
 OWN_FIELDS = frozenset({"ts", "t", "rh", "bat", "rssi", "seq", "flags", "point", "device"})
+SUPPLY_FIELDS = frozenset({"ts", *MEASURES, "bat", "rssi", "seq", "flags"})
 LONGEST_NAME = 255
 FIRST_MS = 946_684_800_000
 """2000-01-01: the clock of a device that is before it was never set, or counts seconds."""
@@ -109,7 +112,7 @@ class Decoders:
     """
 
     def __init__(self, chosen: Mapping[str, str] | None = None) -> None:
-        names = dict.fromkeys(READINGS_FILTERS, OWN) if chosen is None else chosen
+        names = {**dict.fromkeys(READINGS_FILTERS, OWN), SUPPLY_FILTER: OWN_SUPPLY} if chosen is None else chosen
         self._chosen = [(topics, name, _load(name)) for topics, name in names.items()]
         self._route = lru_cache(maxsize=1 << 16)(self._find)
 
@@ -203,6 +206,57 @@ def decode_own(levels: Sequence[str], payload: bytes, arrived_ms: int) -> Decode
     return Decoded(readings, refused, partial(_piece, text) if many else None)
 
 
+def decode_supply(levels: Sequence[str], payload: bytes, arrived_ms: int) -> Decoded | NoReading:  # noqa: ARG001 - a Decoder
+    """Decode what flows to a station or building: each quantity of an object is a reading of a source of its own.
+
+    A quantity that is null is a reading without a value: the sensor was heard.
+
+    >>> decoded = decode_supply(["heat", "s1", "_", "supply"], b'{"ts": 1764038400000, "supply_c": 61.5}', 0)
+    >>> decoded.readings[0].source, decoded.readings[0].temp_c
+    ('supply:s1/_:supply_c', 61.5)
+    """
+    text, document = _parse(payload)
+    many = isinstance(document, list)
+    station, building = levels[1], "" if levels[2] == WHOLE_STATION else levels[2]
+    readings, refused = list[Reading](), list[Refused]()
+    for place, item in enumerate(document if many else [document]):
+        try:
+            readings += _supply_readings(place * len(MEASURES), item, station, building)
+        except Undecodable as error:
+            source = countable(SupplySource(station, building, MEASURES[0]).name)
+            refused.append(Refused(place * len(MEASURES), source, error.reason))
+    if not readings and not refused:
+        return NoReading()
+    return Decoded(readings, refused, partial(_supply_piece, text) if many else None)
+
+
+def _supply_readings(first: int, item: Any, station: str, building: str) -> list[Reading]:
+    """Return the readings in an object, none where it reports other things only."""
+    if not isinstance(item, dict):
+        raise Undecodable(f"no object: {_show(item)}")
+    if not item.keys() & set(MEASURES):
+        if unknown := sorted(item.keys() - SUPPLY_FIELDS):
+            raise Undecodable(f"no supply_c, return_c or flow_m3_h, but unknown fields: {_show(unknown)}")
+        return []
+    return [
+        Reading(
+            position=first + place,
+            source=SupplySource(station, building, measure).name,
+            time_ms=_time_ms(item),
+            temp_c=_number(item, measure),
+            battery=_number(item, "bat"),
+            rssi_dbm=_number(item, "rssi"),
+            flags=_flags(item),
+        )
+        for place, measure in enumerate(MEASURES)
+        if measure in item
+    ]
+
+
+def _supply_piece(text: str, position: int) -> bytes:
+    return _piece(text, position // len(MEASURES))
+
+
 def _parse(payload: bytes) -> tuple[str, Any]:
     try:
         text = payload.decode()
@@ -246,6 +300,8 @@ def _source(item: dict[str, Any], point: str | None) -> str:
     source = named if device is None else device
     if not isinstance(source, str):
         raise Undecodable("names neither device nor point" if source is None else f"name is no text: {_show(source)}")
+    if source.startswith(PREFIX):
+        raise Undecodable(f"name is a supply sensor's: {_show(source)}")
     return source
 
 
@@ -319,13 +375,16 @@ def _show(value: object, longest: int = 80) -> str:
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 
+_OURS: Mapping[str, Decoder] = {OWN: decode_own, OWN_SUPPLY: decode_supply}
+
+
 def _load(name: str) -> Decoder:
-    if name == OWN:
-        return decode_own
+    if name in _OURS:
+        return _OURS[name]
     installed = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in installed:
         raise BadInput(
-            f"no decoder {name!r}", where="decoders", mend=f"installed: {', '.join(sorted({OWN, *installed}))}"
+            f"no decoder {name!r}", where="decoders", mend=f"installed: {', '.join(sorted({*_OURS, *installed}))}"
         )
     decoder: Decoder = installed[name].load()
     return decoder

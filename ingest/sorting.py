@@ -50,18 +50,26 @@ class Clock:
         How far the clock of a replay may move at its next tick [ms]: what comes before that tick is no further ahead.
     ahead_limit_ms
         A reading this far ahead of the clock, or more, cannot be right [ms].
+    late_most_ms
+        A reading that arrives later than this after it was measured is stored and not judged [ms]; None: all are.
     """
 
     replayed: bool
     now_ms: int | None
     ahead_limit_ms: int
     move_ms: int = 0
+    late_most_ms: int | None = None
 
     def at(self, message: Message) -> int | None:
         """Return the moment by which a message's readings are judged [ms]."""
         if not self.replayed:
             return message.arrived_ms
         return None if self.now_ms is None else self.now_ms + self.move_ms
+
+    def arrived(self, message: Message, reading: Reading) -> int:
+        """Return when a reading arrived by this clock [ms]; before a replay's first tick, as it was measured."""
+        at_ms = self.at(message)
+        return reading.time_ms if at_ms is None else at_ms
 
     def after(self, tick: Tick | None) -> Clock:
         """Return the clock as it stands after a tick."""
@@ -73,6 +81,7 @@ class Sorted:
     """Messages sorted, their readings yet to be stored."""
 
     delivery: Delivery
+    clock: Clock
     rows: list[tuple[Entry, Reading]] = field(default_factory=list)
 
     def batch(self) -> ReadingBatch:
@@ -86,7 +95,7 @@ class Sorted:
             battery=np.array([reading.battery for reading in readings], np.float64),
             rssi_dbm=np.array([reading.rssi_dbm for reading in readings], np.float64),
             flags=[reading.flags for reading in readings],
-            arrived_ms=np.array([entry.message.arrived_ms for entry, _ in self.rows], np.int64),
+            arrived_ms=np.array([self.clock.arrived(entry.message, reading) for entry, reading in self.rows], np.int64),
             worker=self.delivery.worker,
             sequence=np.array([entry.sequence for entry, _ in self.rows], np.int64),
             position=np.array([reading.position for reading in readings], np.int32),
@@ -94,7 +103,7 @@ class Sorted:
 
     def settle(self, outcomes: Int8) -> Delivery:
         """Count what the store said of each reading, and note what it kept; return the whole delivery."""
-        for (_, reading), outcome in zip(self.rows, outcomes.tolist(), strict=True):
+        for (entry, reading), outcome in zip(self.rows, outcomes.tolist(), strict=True):
             tally = self.delivery.readings[reading.source]
             if outcome == Outcome.DUPLICATE:
                 tally.duplicate += 1
@@ -106,7 +115,16 @@ class Sorted:
             first, last, rows = self.delivery.touched.get(reading.source, (reading.time_ms, reading.time_ms, 0))
             span = min(first, reading.time_ms), max(last, reading.time_ms), rows + 1
             self.delivery.touched[reading.source] = span
+            self._note_too_late(reading, self.clock.arrived(entry.message, reading))
         return self.delivery
+
+    def _note_too_late(self, reading: Reading, arrived_ms: int) -> None:
+        most_ms = self.clock.late_most_ms
+        if most_ms is not None and arrived_ms - reading.time_ms > most_ms:
+            never = (reading.time_ms, reading.time_ms, 0, arrived_ms)
+            first, last, rows, latest_ms = self.delivery.too_late.get(reading.source, never)
+            span = min(first, reading.time_ms), max(last, reading.time_ms), rows + 1, max(latest_ms, arrived_ms)
+            self.delivery.too_late[reading.source] = span
 
 
 def is_tick(message: Message) -> bool:
@@ -116,7 +134,7 @@ def is_tick(message: Message) -> bool:
 
 def sort(entries: Sequence[Entry], worker: str, decoders: Decoders, clock: Clock) -> Sorted:
     """Sort messages, none of them lost: each is decoded, rightly without a reading, or in quarantine."""
-    done = Sorted(Delivery(worker, entries[0].sequence, entries[-1].sequence))
+    done = Sorted(Delivery(worker, entries[0].sequence, entries[-1].sequence), clock)
     for entry in entries:
         tally = done.delivery.messages.setdefault(sender(entry.message.topic), MessageTally())
         try:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from heatwatch.broker import Access
+from heatwatch.domain.instants import DAY_MS
 from heatwatch.records.database import Records
 from heatwatch.settings import ClockKind, Settings
 from heatwatch.stores.readings import ReadingStore
@@ -96,7 +97,8 @@ class IngestWorker:
     def _crew(self, journal: Journal, client: Client) -> list[_Hand]:
         settings = self._settings
         replayed = settings.clock is ClockKind.REPLAY
-        clock = Clock(replayed=replayed, now_ms=None, ahead_limit_ms=settings.ahead_limit_s * 1000)
+        ahead_ms, late_most_ms = settings.ahead_limit_s * 1000, round(settings.late_days * DAY_MS)
+        clock = Clock(replayed=replayed, now_ms=None, ahead_limit_ms=ahead_ms, late_most_ms=late_most_ms)
         storing = Storing(settings.worker, journal, self._store, self._records, self._bell, clock)
         crew = [_Hand("ingest-mqtt", client), _Hand("ingest-store", storing)]
         if replayed:

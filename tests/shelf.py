@@ -51,11 +51,17 @@ class Shelf(EmbeddedReadings):
             self.write(batch_of(rows, next(self._sequence)))
 
     def read(
-        self, sources: Sequence[str] | None = None, start_ms: int | None = None, end_ms: int | None = None
+        self,
+        sources: Sequence[str] | None = None,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        *,
+        late_most_ms: int | None = None,
+        vitals: bool = False,
     ) -> ReadingColumns:
         """Read as every store does, or not at all."""
         self._answer()
-        return super().read(sources, start_ms, end_ms)
+        return super().read(sources, start_ms, end_ms, late_most_ms=late_most_ms, vitals=vitals)
 
     def latest(
         self, sources: Sequence[str], start_ms: int, end_ms: int, range_c: tuple[float, float]

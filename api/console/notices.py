@@ -15,6 +15,7 @@ from api.deeds import Number, WordsBody, notice_of, published, worded
 from api.routes import Backed as Interface
 from heatwatch.domain.people import Person
 from heatwatch.usecases import notices as board
+from heatwatch.usecases.documents import NOTICE, document_log
 
 SHOWN = 200
 PUBLIC_SHOWN = 50
@@ -97,7 +98,8 @@ def _list(console: Console, person: Person) -> dict[str, Any]:
 def _one(console: Console, person: Person, notice_id: int) -> dict[str, Any]:
     with console.records.read() as session:
         row = notice_of(session, person, notice_id)
-    return {"notice": row, "may_publish": person.role in DISPATCHERS, "wrong": ""}
+        log = document_log(session, NOTICE, notice_id)
+    return {"notice": row, "log": log, "may_publish": person.role in DISPATCHERS, "wrong": ""}
 
 
 def _lines(text: str) -> str:

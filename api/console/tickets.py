@@ -26,7 +26,7 @@ from heatwatch.domain.tickets import REPORTED, TicketKind
 from heatwatch.records.schema import FindingRow, NoticeRow, TicketClock, TicketEvent, TicketRow
 from heatwatch.usecases.notices import notices
 from heatwatch.usecases.register import current_register
-from heatwatch.usecases.tickets import count_tickets, known, story, worklist
+from heatwatch.usecases.tickets import count_tickets, known, offered_for_withdrawal, story, worklist
 
 SHOWN = 100
 EVIDENCE_SHOWN = 24
@@ -128,6 +128,8 @@ class Sheet:
     now_ms: int
     rooms: Mapping[str, str]
     may_call: bool
+    groundless: bool
+    """Whether nothing that it rests on still holds, and it is offered for withdrawal."""
 
     @property
     def last_event(self) -> int:
@@ -235,7 +237,8 @@ def _sheet(console: Console, person: Person, ticket_id: int) -> Sheet:
     later = [step for step in steps if step.deed in besides]
     nearer = [step for step in steps if step.deed not in besides]
     may_call = person.role in DOERS[Deed.CONTACT]
-    return Sheet(told.ticket, told.clocks, told.events, findings, rows, nearer, later, now_ms, rooms, may_call)
+    offered = offered_for_withdrawal(told.ticket, groundless=stands.facts.groundless)
+    return Sheet(told.ticket, told.clocks, told.events, findings, rows, nearer, later, now_ms, rooms, may_call, offered)
 
 
 def _step(deed: Deed) -> Step:

@@ -103,6 +103,7 @@ class Mark(StrEnum):
     TOOK_OVER = "took_over"
     FINDING_ADDED = "finding_added"
     FINDING_RELEASED = "finding_released"
+    AMENDED = "amended"
     CAUSE_EARLIER = "cause_earlier"
     WARNING = "warning"
     NOTICE = "notice"

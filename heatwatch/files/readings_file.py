@@ -10,7 +10,7 @@ import pandas as pd
 from heatwatch.errors import BadInput
 from heatwatch.files.tables import instants, read_table, where_row
 
-_MORE = ("arrived", "humidity_pct", "battery_pct", "flags")
+_MORE = ("arrived", "humidity_pct", "battery_pct", "battery_v", "flags")
 
 
 def read_readings(path: Path, *, whole: bool = False) -> pd.DataFrame:
@@ -20,7 +20,7 @@ def read_readings(path: Path, *, whole: bool = False) -> pd.DataFrame:
     ----------
     whole
         Whether to read, where they are there, `arrived` (UTC; NaT where empty), `humidity_pct` [%], `battery_pct`
-        [%] and `flags` (text) besides.
+        [%], `battery_v` [V] and `flags` (text) besides.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def read_readings(path: Path, *, whole: bool = False) -> pd.DataFrame:
     BadInput
         If it cannot be read; the message names file, column and row.
     """
-    numbers = ("temperature_c", "humidity_pct", "battery_pct")
+    numbers = ("temperature_c", "humidity_pct", "battery_pct", "battery_v")
     frame = read_table(path, ("time", "point_id", "temperature_c"), _MORE if whole else (), numbers)
     frame["time"] = instants(frame["time"], path)
     names = frame["point_id"].astype("str").str.strip()

@@ -44,6 +44,8 @@ class RegisterImport(Audited, Base):
     imported_ms: Mapped[int]
     source: Mapped[str]
     sha256: Mapped[str] = mapped_column(String(64))
+    from_ms: Mapped[int | None]
+    """From when on it says something else than the one before; None: of all time."""
     rows: Mapped[list[Any]]
 
 
@@ -112,6 +114,40 @@ class Arrival(Base):
     """`{run, step, now}` where this entry is a tick."""
 
 
+class TooLate(Base):
+    """Readings that arrived too long after they were measured: stored, counted and listed here, and not judged."""
+
+    __tablename__ = "too_late"
+    __table_args__ = (Index(None, "source", "last_ms"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    worker: Mapped[str]
+    sequence: Mapped[int]
+    """With the worker, the last message of the commit that brought them."""
+    source: Mapped[str]
+    first_ms: Mapped[int]
+    last_ms: Mapped[int]
+    rows: Mapped[int]
+    arrived_ms: Mapped[int]
+    """When the last of them arrived, by the clock of the installation."""
+
+
+class Job(Base):
+    """Long work that somebody asks for: a row that the role which can do it takes (what a change would alter)."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index(None, "state", "id"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    kind: Mapped[str]
+    asked_ms: Mapped[int]
+    """By the wall clock."""
+    state: Mapped[str]
+    """waiting, done or failed."""
+    request: Mapped[dict[str, Any]]
+    result: Mapped[dict[str, Any] | None]
+
+
 class Progress(Base):
     """How far a role has come: the arrival it has done and the moment for which its work holds."""
 
@@ -163,6 +199,32 @@ class FindingRow(Base):
     """The other columns of the design's file of this kind."""
 
 
+class FindingChange(Base):
+    """What became of a finding that was issued (R8): what it said before and after, when and by what.
+
+    That one which goes on has grown by another reading is not kept; that it was confirmed, has ended or was amended is.
+    """
+
+    __tablename__ = "finding_changes"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    finding_id: Mapped[int] = mapped_column(ForeignKey("findings.id"), index=True)
+    change_seq: Mapped[int] = mapped_column(index=True)
+    """Its number in the feed of changed findings."""
+    at_ms: Mapped[int]
+    """The moment for which judging held."""
+    revision: Mapped[int]
+    """The finding's, after it."""
+    kind: Mapped[str]
+    """confirmed, ended; or amended: extended, shortened, moved, corrected, merged, split, withdrawn."""
+    before: Mapped[dict[str, Any]]
+    after: Mapped[dict[str, Any] | None]
+    """None where nothing goes on under its number."""
+    cause: Mapped[dict[str, Any]]
+    """`readings` as `[source, first_ms, last_ms, rows]`, `register` and `rules` by version, `into`, `took`, `parts`."""
+    trace: Mapped[str] = mapped_column(default="")
+
+
 class Cursor(Base):
     """A place in the feed of changed findings: `findings` is the last number given, a role's how far it has read."""
 
@@ -170,6 +232,82 @@ class Cursor(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     change_seq: Mapped[int]
+
+
+class ComplianceDay(Base):
+    """What a test point's local day comes to: its time and its valid readings, parted.
+
+    `heatwatch.domain.compliance` says what each means. A cache of readings, register, rules and findings.
+    """
+
+    __tablename__ = "compliance_days"
+    __table_args__ = (Index(None, "station_id", "day"),)
+
+    day: Mapped[str] = mapped_column(primary_key=True)
+    """Local, as in 2026-01-31."""
+    building_id: Mapped[str] = mapped_column(primary_key=True)
+    point_id: Mapped[str] = mapped_column(primary_key=True)
+    station_id: Mapped[str] = mapped_column(primary_key=True)
+    room: Mapped[str] = mapped_column(primary_key=True)
+    room_class: Mapped[str] = mapped_column(primary_key=True)
+    compliant_ms: Mapped[int]
+    violating_ms: Mapped[int]
+    unknown_ms: Mapped[int]
+    sensor_fault_ms: Mapped[int]
+    outage_ms: Mapped[int]
+    not_asked_ms: Mapped[int]
+    suspended_ms: Mapped[int]
+    off_season_ms: Mapped[int]
+    unlisted_ms: Mapped[int]
+    below_target_ms: Mapped[int]
+    outage_compliant_ms: Mapped[int]
+    outage_violating_ms: Mapped[int]
+    compliant_n: Mapped[int]
+    violating_n: Mapped[int]
+    below_target_n: Mapped[int]
+    outage_n: Mapped[int]
+    outage_violating_n: Mapped[int]
+    outage_below_target_n: Mapped[int]
+    sensor_fault_n: Mapped[int]
+    sensor_fault_violating_n: Mapped[int]
+    sensor_fault_below_target_n: Mapped[int]
+    not_asked_n: Mapped[int]
+    not_in_service_n: Mapped[int]
+
+
+class ComplianceDue(Base):
+    """A building's local day that has to be tallied anew."""
+
+    __tablename__ = "compliance_due"
+
+    day: Mapped[str] = mapped_column(primary_key=True)
+    building_id: Mapped[str] = mapped_column(primary_key=True)
+
+
+class ComplianceFault(Base):
+    """From when to when a finding that keeps time out of the rates lasted when it was last looked at."""
+
+    __tablename__ = "compliance_faults"
+
+    finding_id: Mapped[int] = mapped_column(BigId, ForeignKey("findings.id"), primary_key=True)
+    start_ms: Mapped[int]
+    end_ms: Mapped[int | None]
+
+
+class ComplianceProgress(Base):
+    """How far it has been looked what has to be tallied anew."""
+
+    __tablename__ = "compliance_progress"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    key: Mapped[str] = mapped_column(String(64))
+    """Digest of register, rules and zone by which days were tallied."""
+    arrival_seq: Mapped[int]
+    change_seq: Mapped[int]
+    as_of_ms: Mapped[int | None]
+    """The moment for which the tallies hold; None until all that has arrived was looked at once."""
+    first_day: Mapped[str | None]
+    """The earliest day that is tallied."""
 
 
 class TicketRow(Audited, Base):
@@ -287,6 +425,50 @@ class NoticeRow(Audited, Base):
     """The published notice that this one brings up to date."""
 
 
+class DocumentEvent(Audited, Base):
+    """What happened to something that was issued, after it was: the document itself is never altered (R8).
+
+    So far the documents are notices; a published report is to be one more.
+    """
+
+    __tablename__ = "document_events"
+    __table_args__ = (Index(None, "document", "document_id"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    document: Mapped[str]
+    """notice."""
+    document_id: Mapped[int]
+    at_ms: Mapped[int]
+    kind: Mapped[str]
+    """amended: what it rests on is said otherwise now; superseded: a later one stands in its place."""
+    detail: Mapped[dict[str, Any]]
+
+
+class ReportedStop(Audited, Base):
+    """A stop of heat as reported (R11, R12, R32): evidence of an outage. Never deleted; one in error is withdrawn."""
+
+    __tablename__ = "reported_stops"
+    __table_args__ = (Index(None, "station_id", "start_ms"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    subject_kind: Mapped[str]
+    """station, building, riser or room."""
+    subject_id: Mapped[str]
+    station_id: Mapped[str]
+    """By the register in force when it was reported."""
+    start_ms: Mapped[int]
+    end_ms: Mapped[int | None]
+    """None: not known yet."""
+    planned: Mapped[bool]
+    reason: Mapped[str] = mapped_column(default="")
+    withdrawn: Mapped[bool] = mapped_column(default=False)
+    reported_by: Mapped[str]
+    reported_ms: Mapped[int]
+    """By the clock of the installation."""
+    revision: Mapped[int] = mapped_column(default=1)
+    """Grows with every change of it."""
+
+
 class OutboxRow(Base):
     """A notification on its way: put in with what it tells of, taken out when a channel has it (at least once)."""
 
@@ -323,6 +505,8 @@ class RulesInForce(Audited, Base):
     """By the wall clock."""
     source: Mapped[str]
     sha256: Mapped[str] = mapped_column(String(64))
+    from_ms: Mapped[int | None]
+    """From when on they say something else than those before; None: of all time."""
     text: Mapped[str]
 
 

@@ -19,6 +19,7 @@ Int64 = NDArray[np.int64]
 Int32 = NDArray[np.int32]
 Int8 = NDArray[np.int8]
 Float64 = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 class Outcome(IntEnum):
@@ -67,13 +68,36 @@ class ReadingBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class VitalColumns:
+    """What rows say of the thermometer itself.
+
+    Attributes
+    ----------
+    battery
+        Its level as sent (percent, volts or millivolts); NaN where none was.
+    low_battery
+        Whether the row bore that flag.
+    arrived_ms
+        When it was received [ms].
+    """
+
+    battery: Float64
+    low_battery: Bools
+    arrived_ms: Int64
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingColumns:
-    """Rows read, ordered by source and time: `source[code[i]]` measured `temp_c[i]` [degC] at `time_ms[i]`."""
+    """Rows read, ordered by source and time: `source[code[i]]` measured `temp_c[i]` [degC] at `time_ms[i]`.
+
+    `vitals` holds what was received besides, where it was asked for.
+    """
 
     source: Sequence[str]
     code: Int32
     time_ms: Int64
     temp_c: Float64
+    vitals: VitalColumns | None = None
 
     def __len__(self) -> int:
         return len(self.time_ms)
@@ -116,8 +140,15 @@ class ReadingStore(Protocol):
         sources: Sequence[str] | None = None,
         start_ms: int | None = None,
         end_ms: int | None = None,
+        *,
+        late_most_ms: int | None = None,
+        vitals: bool = False,
     ) -> ReadingColumns:
-        """Return the rows of `sources` (None: all) measured in `[start_ms, end_ms)` (None: unbounded)."""
+        """Return the rows of `sources` (None: all) measured in `[start_ms, end_ms)` (None: unbounded).
+
+        Rows that arrived more than `late_most_ms` after they were measured (None: none) are left out. With `vitals`
+        the rows bear battery, flag and arrival as well.
+        """
         ...
 
     def latest(
@@ -136,6 +167,10 @@ class ReadingStore(Protocol):
         that lie in the span, and rows come in the order of these. All of it is held in memory: ask for a long span in
         slices.
         """
+        ...
+
+    def days(self) -> tuple[Int64, Int64]:
+        """Return the days that hold rows, by their beginning in UTC [ms], and how many rows each holds; in order."""
         ...
 
     def count(self) -> int:

@@ -30,6 +30,7 @@ from heatwatch.records.schema import (
     Progress,
     Quarantine,
     ReadingCount,
+    TooLate,
 )
 from heatwatch.records.upsert import insert_into
 from heatwatch.wire import Done, Tick
@@ -85,6 +86,8 @@ class Delivery:
         Tallies by sender and by source.
     touched
         First and last time [ms] and number of rows kept, by source.
+    too_late
+        The same of those kept that arrived too late to be judged, and when the last of them arrived [ms].
     tick
         The tick with which these messages end, if they end with one.
     """
@@ -96,6 +99,7 @@ class Delivery:
     readings: dict[str, ReadingTally] = field(default_factory=dict)
     unusable: list[Unusable] = field(default_factory=list)
     touched: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    too_late: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
     tick: Tick | None = None
 
 
@@ -133,6 +137,10 @@ def commit_delivery(session: Session, delivery: Delivery) -> int | None:
     _add(session, MessageCount, delivery.worker, "sender", delivery.messages)
     _add(session, ReadingCount, delivery.worker, "source", delivery.readings)
     session.add_all(Quarantine(worker=delivery.worker, **asdict(one)) for one in delivery.unusable)
+    origin = {"worker": delivery.worker, "sequence": delivery.last}
+    for source, (first_ms, last_ms, rows, arrived_ms) in sorted(delivery.too_late.items()):
+        span = {"first_ms": first_ms, "last_ms": last_ms, "rows": rows, "arrived_ms": arrived_ms}
+        session.add(TooLate(**origin, source=source, **span))
     return _announce(session, delivery)
 
 
@@ -196,6 +204,21 @@ def readings_by_source(session: Session) -> dict[str, ReadingTally]:
 def quarantined(session: Session, limit: int) -> Sequence[Quarantine]:
     """Return what is in quarantine, the newest first."""
     return session.scalars(select(Quarantine).order_by(Quarantine.id.desc()).limit(limit)).all()
+
+
+def too_late(
+    session: Session, *, limit: int | None = None, offset: int = 0, source: str | None = None
+) -> Sequence[TooLate]:
+    """Return what arrived too late to be judged, the latest arrival first."""
+    query = select(TooLate).order_by(TooLate.id.desc()).limit(limit).offset(offset)
+    return session.scalars(query if source is None else query.where(TooLate.source == source)).all()
+
+
+def count_too_late(session: Session, *, source: str | None = None) -> tuple[int, int]:
+    """Return how many entries there are of what arrived too late, and how many readings."""
+    query = select(func.count(), func.coalesce(func.sum(TooLate.rows), 0))
+    entries, rows = session.execute(query if source is None else query.where(TooLate.source == source)).one()
+    return int(entries), int(rows)
 
 
 def _balances(line: Mapping[str, int], whole: str) -> bool:

@@ -13,6 +13,7 @@ from heatwatch.domain.temperature import Standard
 from heatwatch.errors import BadInput
 from heatwatch.records.audit import acting, hold
 from heatwatch.records.schema import NoticeRow, TicketRow
+from heatwatch.usecases.documents import NOTICE, note_document
 from heatwatch.usecases.tickets import note, refresh
 
 PUBLIC = (str(NoticeState.PUBLISHED), str(NoticeState.SUPERSEDED))
@@ -108,6 +109,7 @@ def publish(session: Session, row: NoticeRow, who: str, at_ms: int) -> None:
     shown = select(NoticeRow).where(NoticeRow.ticket_id == row.ticket_id, NoticeRow.state == NoticeState.PUBLISHED)
     for before in session.scalars(shown).all():
         before.state = str(NoticeState.SUPERSEDED)
+        note_document(session, NOTICE, before.id, at_ms, "superseded", {"by": row.id})
     row.state, row.published_ms, row.published_by = str(NoticeState.PUBLISHED), at_ms, who
     session.flush()
     note(session, row.ticket_id, at_ms, _MARKS[NoticeKind(row.kind)], {"notice_id": row.id}, who)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
@@ -35,13 +35,57 @@ def import_register(
     """
     kept = [_row_json(row) for row in Register.of(rows, where=source).rows]
     newest = session.scalar(select(RegisterImport).order_by(RegisterImport.version.desc()).limit(1))
-    if newest is not None and (newest.sha256, newest.rows) == (sha256, kept):
-        return newest.version
+    from_ms = None
+    if newest is not None:
+        if (newest.sha256, newest.rows) == (sha256, kept):
+            return newest.version
+        from_ms = differs_from(Register(tuple(_row_of(row) for row in newest.rows)), Register.of(rows))
     acting(session, who, now_ms)
-    made = RegisterImport(imported_ms=now_ms, source=source, sha256=sha256, rows=kept)
+    made = RegisterImport(imported_ms=now_ms, source=source, sha256=sha256, from_ms=from_ms, rows=kept)
     session.add(made)
     session.flush()
     return made.version
+
+
+def read_rows(said: Sequence[Mapping[str, Any]]) -> Register:
+    """Read a register that was written by `written_rows`."""
+    return Register.of(_row_of(row) for row in said)
+
+
+def written_rows(register: Register) -> list[dict[str, Any]]:
+    """Write a register as JSON."""
+    return [_row_json(row) for row in register.rows]
+
+
+def differing(old: Register, new: Register) -> set[PointRow]:
+    """Return the rows that stand in one of two registers only."""
+    return set(old.rows) ^ set(new.rows)
+
+
+def differs_from(old: Register, new: Register) -> int | None:
+    """Return from when on two registers say something else of some point [ms]; None: of all time, or not at all."""
+    points = {row.point_id for row in differing(old, new)}
+    moments = [_point_differs_from([*rows_of(old, name)], [*rows_of(new, name)]) for name in points]
+    first_ms = min(moments, default=FAR_PAST_MS)
+    return first_ms if FAR_PAST_MS < first_ms < FAR_FUTURE_MS else None
+
+
+def _point_differs_from(old: Sequence[PointRow], new: Sequence[PointRow]) -> int:
+    edges = {FAR_PAST_MS}
+    for row in (*old, *new):
+        edges |= {row.valid_from_ms, row.valid_to_ms, _ms(row.suspended_from, FAR_PAST_MS)}
+        edges.add(_ms(row.suspended_to, FAR_FUTURE_MS))
+    differ = (edge for edge in sorted(edges) if _holds(old, edge) != _holds(new, edge))
+    return next(differ, FAR_FUTURE_MS)
+
+
+def _holds(rows: Sequence[PointRow], instant_ms: int) -> tuple[PointRow, bool] | None:
+    """Return what holds for a point at an instant, without until when, and whether it is in service."""
+    held = next((row for row in rows if row.valid_from_ms <= instant_ms < row.valid_to_ms), None)
+    if held is None:
+        return None
+    always = replace(held, valid_from=None, valid_to=None, suspended_from=None, suspended_to=None)
+    return always, in_service(held, instant_ms)
 
 
 def register_version(session: Session) -> int | None:

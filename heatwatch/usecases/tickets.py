@@ -163,6 +163,11 @@ def known(session: Session, row: TicketRow, standard: Standard) -> Known:
     return Known(row, facts, now, due, holds.over_ms)
 
 
+def offered_for_withdrawal(ticket: TicketRow, *, groundless: bool) -> bool:
+    """Tell whether a ticket that findings opened has lost all its ground: somebody has to say what becomes of it."""
+    return groundless and ticket.kind not in REPORTED and ticket.state in AT_WORK
+
+
 def refresh(session: Session, row: TicketRow, standard: Standard) -> Known:
     """Write what a ticket's log and findings come to: its state, who answers for it, its clocks."""
     session.flush()

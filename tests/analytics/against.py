@@ -14,7 +14,7 @@ from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import HOUR_MS, from_ms
 from heatwatch.domain.register import PointRow, Register
 from heatwatch.domain.temperature import ClassRules, Hours, Judging, RoomClass, Season, Standard, Version
-from tests.analytics.oracle import Point, Result, Row
+from tests.analytics.oracle import NUMBERS, Numbers, Point, Result, Row
 from tests.analytics.strategies import Case
 
 
@@ -49,15 +49,26 @@ def register_of(points: Sequence[Point]) -> Register:
     )
 
 
-def standard_of(rules: Mapping[str, Any]) -> Standard:
-    """Return the standard of an oracle's rules."""
-    return Standard(tuple(_version(version) for version in rules["versions"]), Judging())
+def standard_of(rules: Mapping[str, Any], numbers: Numbers = NUMBERS) -> Standard:
+    """Return the standard of an oracle's rules and numbers."""
+    judging = Judging(
+        range_gap_h=numbers.range_gap_ms / HOUR_MS,
+        spike_k=numbers.spike_k,
+        spike_agree_k=numbers.spike_agree_k,
+        spike_gap_h=numbers.spike_gap_ms / HOUR_MS,
+        stuck_h=numbers.stuck_ms / HOUR_MS,
+        stuck_h_per_k=numbers.stuck_ms_per_k / HOUR_MS,
+        stuck_coarse_k=numbers.stuck_coarse_k,
+        stuck_readings=numbers.stuck_readings,
+    )
+    return Standard(tuple(_version(version) for version in rules["versions"]), judging)
 
 
 def answer(case: Case) -> Findings:
     """Return what the real judge finds."""
     register = None if case.points is None else register_of(case.points)
-    return judge(readings_of(case.rows), register, standard_of(case.rules), ZoneInfo(case.timezone), case.as_of_ms)
+    standard = standard_of(case.rules, case.numbers)
+    return judge(readings_of(case.rows), register, standard, ZoneInfo(case.timezone), case.as_of_ms)
 
 
 def as_answered(findings: Findings) -> dict[str, Any]:

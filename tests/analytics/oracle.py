@@ -4,7 +4,8 @@ It is written from the text alone (design, "Judging: the definitions"; `docs/dec
 alone, and shares no line with the judge that it checks. It favours what can be read beside the text over speed: sums
 are taken anew at every reading, and nothing is kept between two of them but the list of readings itself.
 
-Heat outages, and the sensor faults that are not out-of-range values, are no part of it.
+Heat outages, and the sensor faults that a point's own temperatures do not show (`docs/decisions/0015` has those that
+they do), are no part of it.
 """
 
 import math
@@ -27,6 +28,23 @@ CONFIRM_MS, CONFIRM_READINGS = HOUR_MS, 2
 RECOVERIES = ((0.3, 30 * MINUTE_MS), (0.0, 3 * HOUR_MS))
 """The two ways to recover: so many kelvin above the target, for so many milliseconds."""
 SILENT_POINTS = 2
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of sensor faults, which tests may set closer together than they are in life."""
+
+    range_gap_ms: int = 24 * HOUR_MS
+    spike_k: float = 7.0
+    spike_agree_k: float = 2.0
+    spike_gap_ms: int = 72 * HOUR_MS
+    stuck_ms: int = 18 * HOUR_MS
+    stuck_ms_per_k: int = 120 * HOUR_MS
+    stuck_coarse_k: float = 1.0
+    stuck_readings: int = 12
+
+
+NUMBERS = Numbers()
 
 DEFAULT_BUILDING = "building"
 DEFAULT_STATION = "station"
@@ -164,11 +182,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Counted:
-    """A row that is no duplicate: what it counts as, and its calibrated temperature (NaN where not finite)."""
+    """A row that is no duplicate: what it counts as, and its temperature, calibrated and as sent (NaN: not finite)."""
 
     time_ms: int
     kind: str
     temp_c: float
+    sent_c: float
 
 
 @dataclass(frozen=True)
@@ -416,37 +435,123 @@ def count_rows(heard: Sequence[Row], rows: Sequence[Point]) -> list[Counted]:
 def count_instant(time_ms: int, values: set[float | None], offset_k: float) -> list[Counted]:
     """Say what the different values of one instant count as."""
     finite = sorted(value for value in values if value is not None and math.isfinite(value))
-    counted = [Counted(time_ms, "invalid", math.nan)] * (len(values) - len(finite))
+    counted = [Counted(time_ms, "invalid", math.nan, math.nan)] * (len(values) - len(finite))
     for value in finite:
         temp_c = value + offset_k
         within = LOWEST_C <= temp_c <= HIGHEST_C
         kind = "conflicts" if len(finite) > 1 else "valid" if within else "out_of_range"
-        counted.append(Counted(time_ms, kind, temp_c))
+        counted.append(Counted(time_ms, kind, temp_c, value))
     return counted
 
 
-# --- Sensor fault: out_of_range ---
+# --- Sensor faults: out_of_range, spike, stuck ---
 
 
-def find_faults(point_id: str, counted: Sequence[Counted]) -> list[SensorFault]:
-    """Find the runs of out-of-range rows, each from its first to the next valid reading; open when none follows."""
-    faults, run = list[SensorFault](), list[Counted]()
-    for reading in counted:
-        if reading.kind == "out_of_range":
-            run.append(reading)
-        elif reading.kind == "valid" and run:
-            faults.append(make_fault(point_id, run, reading.time_ms))
-            run = []
-    if run:
-        faults.append(make_fault(point_id, run, None))
+def valid_of(counted: Sequence[Counted]) -> list[Counted]:
+    """Give the valid readings, in order of time."""
+    return [reading for reading in counted if reading.kind == "valid"]
+
+
+def find_spikes(valid: Sequence[Counted], rows: Sequence[Point], numbers: Numbers) -> list[Counted]:
+    """Find the readings that jump away from the one before and after them, which agree.
+
+    All three under one register row, each at most `hold` after the one before; the one before is no spike itself.
+    """
+    spikes = list[Counted]()
+    for a, b, c in zip(valid, valid[1:], valid[2:], strict=False):
+        near = all(
+            row_nearest(rows, x.time_ms) is row_nearest(rows, y.time_ms)
+            and y.time_ms - x.time_ms <= hold_at(rows, x.time_ms)
+            for x, y in ((a, b), (b, c))
+        )
+        jumps = abs(b.sent_c - a.sent_c) >= numbers.spike_k
+        if near and jumps and abs(c.sent_c - a.sent_c) <= numbers.spike_agree_k and a not in spikes:
+            spikes.append(b)
+    return spikes
+
+
+def find_bad(
+    point_id: str, kind: str, bad: Sequence[Counted], valid: Sequence[Counted], gap_ms: int, as_of_ms: int
+) -> list[SensorFault]:
+    """Join bad readings to faults.
+
+    Two neighbours are one fault's unless they are a gap or more apart and a valid reading lies between. A fault ends at
+    the first valid reading after its last bad one; the last fault is open until there is one and the gap has passed.
+    """
+    runs = list[list[Counted]]()
+    for reading in bad:
+        last = runs[-1][-1] if runs else None
+        if last and (
+            reading.time_ms - last.time_ms < gap_ms or first_after(valid, last.time_ms, reading.time_ms) is None
+        ):
+            runs[-1].append(reading)
+        else:
+            runs.append([reading])
+    faults = list[SensorFault]()
+    for run in runs:
+        end_ms = first_after(valid, run[-1].time_ms)
+        if run is runs[-1] and as_of_ms - run[-1].time_ms < gap_ms:
+            end_ms = None
+        temps_c = [reading.temp_c for reading in run]
+        detail = f"n={len(run)} min={min(temps_c):.1f} max={max(temps_c):.1f}"
+        faults.append(SensorFault(point_id, kind, run[0].time_ms, end_ms, end_ms is None, detail))
     return faults
 
 
-def make_fault(point_id: str, run: Sequence[Counted], end_ms: int | None) -> SensorFault:
-    """Write one run as a fault, with its number of rows and its extremes."""
-    temps_c = [reading.temp_c for reading in run]
-    detail = f"n={len(run)} min={min(temps_c):.1f} max={max(temps_c):.1f}"
-    return SensorFault(point_id, "out_of_range", run[0].time_ms, end_ms, end_ms is None, detail)
+def first_after(readings: Sequence[Counted], after_ms: int, before_ms: float = math.inf) -> int | None:
+    """Give the time of the first reading after one moment and before another."""
+    return next((reading.time_ms for reading in readings if after_ms < reading.time_ms < before_ms), None)
+
+
+def find_stuck(valid: Sequence[Counted], rows: Sequence[Point], numbers: Numbers) -> list[list[Counted]]:
+    """Find the runs of equal values, under one register row and without a silence, that are too long.
+
+    Too long is in readings and in time; the time grows with the smallest step between neighbours that this register row
+    had seen when the run began, which is never taken to be more than a coarse thermometer's.
+    """
+    runs, step_k = list[list[Counted]](), numbers.stuck_coarse_k
+    limits_ms = list[int]()
+    for reading in valid:
+        last = runs[-1][-1] if runs else None
+        same_row = last is not None and row_nearest(rows, last.time_ms) is row_nearest(rows, reading.time_ms)
+        if last is None or not same_row:
+            step_k = numbers.stuck_coarse_k
+        elif reading.sent_c != last.sent_c:
+            step_k = min(step_k, abs(reading.sent_c - last.sent_c))
+        silent = last is not None and reading.time_ms - last.time_ms >= break_at(rows, last.time_ms)
+        if last is not None and same_row and not silent and reading.sent_c == last.sent_c:
+            runs[-1].append(reading)
+        else:
+            runs.append([reading])
+            limits_ms.append(max(numbers.stuck_ms, round(step_k * numbers.stuck_ms_per_k)))
+    return [
+        run
+        for run, limit_ms in zip(runs, limits_ms, strict=True)
+        if len(run) >= numbers.stuck_readings and run[-1].time_ms - run[0].time_ms >= limit_ms
+    ]
+
+
+def find_faults(
+    point_id: str, counted: Sequence[Counted], rows: Sequence[Point], numbers: Numbers, as_of_ms: int
+) -> list[SensorFault]:
+    """Find the faults that a point's own temperatures show, in the order of the files."""
+    valid = valid_of(counted)
+    outside = [reading for reading in counted if reading.kind == "out_of_range"]
+    faults = find_bad(point_id, "out_of_range", outside, valid, numbers.range_gap_ms, as_of_ms)
+    spikes = find_spikes(valid, rows, numbers)
+    faults += find_bad(point_id, "spike", spikes, valid, numbers.spike_gap_ms, as_of_ms)
+    for run in find_stuck(valid, rows, numbers):
+        end_ms = first_after(valid, run[-1].time_ms)
+        detail = f"value={run[0].sent_c:.2f}"
+        faults.append(SensorFault(point_id, "stuck", run[0].time_ms, end_ms, end_ms is None, detail))
+    return sorted(faults, key=lambda fault: (fault.start_ms, fault.kind))
+
+
+def find_untrusted(counted: Sequence[Counted], rows: Sequence[Point], numbers: Numbers) -> set[int]:
+    """Give the times of the valid readings that feed no cold spell: spikes, and all of a stuck run."""
+    valid = valid_of(counted)
+    stuck = [reading for run in find_stuck(valid, rows, numbers) for reading in run]
+    return {reading.time_ms for reading in (*find_spikes(valid, rows, numbers), *stuck)}
 
 
 # --- Cold spells ---
@@ -741,6 +846,7 @@ def judge(
     rules: Mapping[str, Any],
     timezone: str,
     as_of_ms: int | None = None,
+    numbers: Numbers = NUMBERS,
 ) -> Result:
     """Judge readings by dated rules and a dated register, as of a moment.
 
@@ -756,6 +862,8 @@ def judge(
         The IANA name of the zone in which the rules' hours and days are meant.
     as_of_ms : int, or None
         The moment for which findings are asked; None: the latest valid reading, else the latest row.
+    numbers : Numbers
+        Those of sensor faults.
 
     Returns
     -------
@@ -774,8 +882,10 @@ def judge(
     if as_of_ms is None:
         return result
     for point_id, dated in register.items():
-        result.cold_spells.extend(find_spells(point_id, judged[point_id], dated, law, as_of_ms))
-        result.sensor_faults.extend(find_faults(point_id, counted[point_id]))
+        untrusted = find_untrusted(counted[point_id], dated, numbers)
+        trusted = [reading for reading in judged[point_id] if reading.time_ms not in untrusted]
+        result.cold_spells.extend(find_spells(point_id, trusted, dated, law, as_of_ms))
+        result.sensor_faults.extend(find_faults(point_id, counted[point_id], dated, numbers, as_of_ms))
     heard_ms = {point_id: sorted({row.time_ms for row in heard[point_id]}) for point_id in register}
     result.data_outages.extend(find_outages(heard_ms, register, as_of_ms))
     return result

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from tests.analytics.oracle import DEFAULT_RULES, Point, Row
+from tests.analytics.oracle import DEFAULT_RULES, NUMBERS, Numbers, Point, Row
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -47,6 +47,18 @@ CONTRACTS: dict[str, list[dict[str, Any]]] = {
     ],
 }
 
+CLOSE = Numbers(
+    range_gap_ms=3 * HOUR_MS,
+    spike_k=2.5,
+    spike_agree_k=0.5,
+    spike_gap_ms=2 * HOUR_MS,
+    stuck_ms=HOUR_MS,
+    stuck_ms_per_k=4 * HOUR_MS,
+    stuck_coarse_k=1.0,
+    stuck_readings=3,
+)
+"""Numbers of sensor faults by which the few rows of a case show many."""
+
 MOODS: dict[str, tuple[float, ...]] = {
     "cold": (
         17.0,
@@ -67,6 +79,10 @@ MOODS: dict[str, tuple[float, ...]] = {
     "warm": (18.3, 18.3, 18.5, 18.8, 20.3, 21.0),
     "1 K sensor": (15.0, 16.0, 17.0, 18.0, 19.0),
     "0.5 K sensor": (15.5, 16.0, 16.5, 17.0, 17.5, 18.0, 18.5),
+    "stuck cold": (17.0,),
+    "stuck warm": (18.3,),
+    "spiky": (17.0, 17.0, 17.5, 20.3, 14.0),
+    "at odds": (17.0, 18.0, 85.0, -127.0),
 }
 ODD_VALUES = (
     -127.0, 85.0, 120.0, None, math.nan, math.inf, -math.inf, -30.0, 50.0, 0.0, -0.0,
@@ -95,6 +111,7 @@ class Case:
     rules: dict[str, Any]
     timezone: str
     as_of_ms: int | None
+    numbers: Numbers = NUMBERS
 
 
 def instant(local: datetime) -> int:
@@ -340,4 +357,4 @@ def cases(draw: st.DrawFn) -> Case:
     as_of_ms = draw(ends(zone, rows, edges, points))
     rows = draw(st.permutations([row for row in rows if as_of_ms is None or row.time_ms <= as_of_ms]))
     register = None if draw(st.integers(0, 9)) == 0 else draw(st.permutations(points))
-    return Case(rows, register, law, zone, as_of_ms)
+    return Case(rows, register, law, zone, as_of_ms, draw(st.sampled_from([NUMBERS, CLOSE])))

@@ -27,7 +27,7 @@ SLOW_TO_DRAW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 @settings(max_examples=1000, deadline=None, suppress_health_check=SLOW_TO_DRAW)
 @given(case=cases().filter(lambda case: bool(case.rows)))
 def test_the_judge_finds_what_the_oracle_finds(case: Case) -> None:
-    expected = oracle.judge(case.rows, case.points, case.rules, case.timezone, case.as_of_ms)
+    expected = oracle.judge(case.rows, case.points, case.rules, case.timezone, case.as_of_ms, case.numbers)
     assert as_answered(answer(case)) == as_expected(expected)
 
 
@@ -51,6 +51,9 @@ class Stored:
         ]
         code, time_ms, value = zip(*flat, strict=True) if flat else ((), (), ())
         return np.array(code, np.int32), np.array(time_ms, np.int64), np.array(value, np.float64)
+
+    def signs(self, points: Sequence[str]) -> None:
+        """Nothing is said of batteries and clocks."""
 
 
 @st.composite
@@ -93,7 +96,7 @@ def test_any_cut_order_repetition_and_interruption_finds_what_one_offline_run_fi
     offline = answer(case)
     register = register_of(case.points or [])
     history = Stored(sorted({row.point_id for row in register.rows}))
-    make = (register, standard_of(case.rules), ZoneInfo(case.timezone), history)
+    make = (register, standard_of(case.rules, case.numbers), ZoneInfo(case.timezone), history)
     live, saved, asked_ms = LiveJudge(*make), dict[str, bytes](), -(2**61)
     for batch in data.draw(batches(case.rows)):
         feed(live, history, batch)
@@ -202,9 +205,9 @@ def steady(point: str, hours: float, temp_c: float = 21.0, start_ms: int = START
 
 
 def falling(point: str, hours: float, from_h: float, to_h: float) -> list[Row]:
-    """Measure a room that loses half a kelvin an hour for a while, and is warm again at once."""
+    """Measure a room that loses a kelvin an hour for a while, and is warm again at once."""
     rows = steady(point, hours)
-    lost = [0.5 * (h - from_h) if from_h <= (h := (row.time_ms - START) / HOUR) < to_h else 0.0 for row in rows]
+    lost = [1.0 * (h - from_h) if from_h <= (h := (row.time_ms - START) / HOUR) < to_h else 0.0 for row in rows]
     return [Row(row.point_id, row.time_ms, round(21.0 - drop, 2)) for row, drop in zip(rows, lost, strict=True)]
 
 

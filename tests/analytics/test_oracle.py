@@ -866,18 +866,86 @@ class TestOutagesOfPlaces:
 
 
 class TestSensorFault:
-    """Out-of-range runs."""
+    """Out-of-range runs, spikes and stuck runs."""
 
-    def test_a_run_up_to_the_next_valid_reading(self) -> None:
-        """85 twice (once sent twice) and -127; a conflict and a NaN between; valid at 11:00; then 120, open."""
+    def test_bad_rows_less_than_a_day_apart_are_one_finding(self) -> None:
+        """85 twice (once sent twice) and -127; a conflict and a NaN between; valid at 11:00; then 120."""
         rows = readings(
             ("10:00", 85.0), ("10:00", 85.0), ("10:10", None), ("10:20", 17.0), ("10:20", 99.0), ("10:30", -127.0),
             ("11:00", 20.0), ("11:10", 120.0), ("11:20", None),
         )  # fmt: skip
+        detail = "n=3 min=-127.0 max=120.0"
         assert judge(rows).sensor_faults == [
-            SensorFault("p", "out_of_range", at("10:00"), at("11:00"), open=False, detail="n=2 min=-127.0 max=85.0"),
-            SensorFault("p", "out_of_range", at("11:10"), None, open=True, detail="n=1 min=120.0 max=120.0"),
+            SensorFault("p", "out_of_range", at("10:00"), None, open=True, detail=detail),
         ]
+        ended = [*rows, *readings(("11:30", 20.0))]
+        for after_ms, end_ms in ((24 * HOUR - 1, None), (24 * HOUR, at("11:30"))):
+            [fault] = judge(ended, as_of=at("11:10") + after_ms).sensor_faults
+            assert (fault.start_ms, fault.end_ms, fault.open) == (at("10:00"), end_ms, end_ms is None)
+
+    def test_a_day_of_good_rows_parts_two_findings_and_a_day_of_none_does_not(self) -> None:
+        first, second = Row("p", at("10:00"), 85.0), Row("p", at("10:00") + 24 * HOUR, 85.0)
+        good = Row("p", at("11:00"), 20.0)
+        assert [f.end_ms for f in judge([first, good, second]).sensor_faults] == [at("11:00"), None]
+        assert [f.end_ms for f in judge([first, second]).sensor_faults] == [None]
+        near = dataclasses.replace(second, time_ms=second.time_ms - 1)
+        assert [f.end_ms for f in judge([first, good, near]).sensor_faults] == [None]
+
+    def test_a_jump_that_is_taken_back_is_a_spike_and_feeds_no_spell(self) -> None:
+        """7 K down and within 2 K again; one that stays, or one of less, is the room."""
+        for values, spikes in (
+            ((20.0, 13.0, 22.0), 1),
+            ((20.0, 13.0, 22.1), 0),
+            ((20.0, 13.1, 20.0), 0),
+            ((20.0, 27.0, 20.0), 1),
+            ((20.0, 13.0, 13.0), 0),
+        ):
+            times = ("10:00", "10:10", "10:20")
+            result = judge(readings(*zip(times, values, strict=True)), as_of=at("10:30"))
+            assert [fault.kind for fault in result.sensor_faults] == ["spike"] * spikes
+            assert bool(result.cold_spells) == (not spikes and values[1] < 18)
+            assert result.counts["violations"] == sum(value < 18 for value in values)
+
+    def test_the_last_reading_is_no_spike_yet(self) -> None:
+        result = judge(readings(("10:00", 20.0), ("10:10", 12.0)))
+        assert not result.sensor_faults
+        assert only_spell(result).start_ms == at("10:10")
+
+    def test_neighbours_further_apart_than_hold_say_nothing_of_a_spike(self) -> None:
+        for last, spikes in (("12:10", 1), ("12:11", 0)):
+            result = judge(readings(("10:00", 20.0), ("10:10", 12.0), (last, 20.0)))
+            assert len(result.sensor_faults) == spikes
+
+    def test_a_fine_thermometer_that_says_the_same_for_18_hours_is_stuck(self) -> None:
+        """Its step is 0.1 K; from 10:00 on it says 17.0, then something else. All of it feeds no spell."""
+        start_ms = at("10:00")
+        before = [Row("p", start_ms - HOUR, 20.0), Row("p", start_ms - HOUR // 2, 20.1)]
+        for last_ms, stuck in ((18 * HOUR, True), (18 * HOUR - 1, False)):
+            same = [Row("p", start_ms + k * HOUR, 17.0) for k in range(18)] + [Row("p", start_ms + last_ms, 17.0)]
+            result = judge([*before, *same], as_of=start_ms + last_ms)
+            assert [fault.start_ms for fault in result.sensor_faults] == [start_ms] * stuck
+            assert bool(result.cold_spells) == (not stuck)
+            assert result.counts["violations"] > 0
+            [*_, after] = rows = [*before, *same, Row("p", start_ms + 19 * HOUR, 20.0)]
+            assert [f.end_ms for f in judge(rows).sensor_faults] == [after.time_ms] * stuck
+
+    def test_a_coarse_thermometer_may_rest_for_five_days(self) -> None:
+        start_ms = at("10:00")
+        for days, step_k, stuck in ((4.9, 1.0, False), (5.0, 1.0, True), (2.4, 0.5, False), (2.5, 0.5, True)):
+            rows = [Row("p", start_ms + k * HOUR, 20.0) for k in range(round(days * 24) + 1)]
+            result = judge([Row("p", start_ms - HOUR, 20.0 + step_k), *rows])
+            assert bool(result.sensor_faults) == stuck, (days, step_k)
+
+    def test_a_silence_and_a_new_device_begin_a_new_run(self) -> None:
+        start_ms, half = at("10:00"), 70 * HOUR
+        rows = [Row("p", start_ms + k * HOUR, 20.0) for k in range(140)]
+        assert judge(rows).sensor_faults
+        assert not judge([row for row in rows if not half < row.time_ms - start_ms < half + 8 * HOUR]).sensor_faults
+        replaced = [
+            dataclasses.replace(APARTMENT, valid_to_ms=start_ms + half),
+            dataclasses.replace(APARTMENT, valid_from_ms=start_ms + half),
+        ]
+        assert not judge(rows, *replaced).sensor_faults
 
     def test_conflicts_and_invalid_rows_begin_none(self) -> None:
         rows = readings(("10:00", 85.0), ("10:00", 99.0), ("10:10", math.inf), ("10:20", None))
@@ -885,7 +953,8 @@ class TestSensorFault:
 
     def test_a_reading_out_of_service_is_valid_and_ends_one(self) -> None:
         room = dataclasses.replace(APARTMENT, valid_from_ms=at("12:00"), offset_k=0.5)
-        [fault] = judge(readings(("10:00", 85.0), ("11:00", 20.0)), room).sensor_faults
+        rows = readings(("10:00", 85.0), ("11:00", 20.0))
+        [fault] = judge(rows, room, as_of=at("10:00") + 24 * HOUR).sensor_faults
         assert (fault.end_ms, fault.detail) == (at("11:00"), "n=1 min=85.0 max=85.0")
 
     def test_values_are_calibrated(self) -> None:
@@ -970,7 +1039,7 @@ def features(case: strategies.Case, result: Result) -> set[str]:
     seen |= {"spell: unknown" for spell in result.cold_spells if spell.unknown_ms}
     seen |= {f"outage: {o.subject_kind}, open {o.open}" for o in result.data_outages}
     seen |= {f"part of: {o.part_of.partition(':')[0]}" for o in result.data_outages}
-    seen |= {f"fault: open {fault.open}" for fault in result.sensor_faults}
+    seen |= {f"fault: {fault.kind}, open {fault.open}" for fault in result.sensor_faults}
     seen |= {f"count: {name}" for name, count in result.counts.items() if count}
     seen |= {"register: none"} if case.points is None else set()
     return seen | {"as_of: given" if case.as_of_ms is not None else "as_of: latest"}
@@ -984,7 +1053,8 @@ EXPECTED = {
     "outage: building, open True", "outage: building, open False",
     "outage: station, open True", "outage: station, open False",
     "part of: ", "part of: building", "part of: station",
-    "fault: open True", "fault: open False",
+    "fault: out_of_range, open True", "fault: out_of_range, open False",
+    "fault: spike, open True", "fault: spike, open False", "fault: stuck, open True", "fault: stuck, open False",
     "register: none", "as_of: given", "as_of: latest",
     *(f"count: {name}" for name in oracle.COUNTS),
 }  # fmt: skip
@@ -994,12 +1064,12 @@ class TestStrategies:
     """The strategies show what they were made to show."""
 
     def test_examples_reach_everything(self) -> None:
-        """300 examples show every end and every count, each feature in at least 2 % of them."""
+        """400 examples show every end and every count, each feature in at least 2 % of them."""
         seen = Counter[str]()
 
         @seed(2016)
         @settings(
-            max_examples=300,
+            max_examples=400,
             database=None,
             deadline=None,
             phases=[Phase.generate],
@@ -1007,14 +1077,14 @@ class TestStrategies:
         )
         @given(strategies.cases())
         def look(case: strategies.Case) -> None:
-            result = oracle.judge(case.rows, case.points, case.rules, case.timezone, case.as_of_ms)
+            result = oracle.judge(case.rows, case.points, case.rules, case.timezone, case.as_of_ms, case.numbers)
             shown = features(case, result)
             seen.update(shown)
             for feature in shown:
                 event(feature)
 
         look()
-        assert {feature: seen[feature] for feature in EXPECTED if seen[feature] < 6} == {}, sorted(
+        assert {feature: seen[feature] for feature in EXPECTED if seen[feature] < 8} == {}, sorted(
             seen.items(), key=str
         )
 
@@ -1022,10 +1092,10 @@ class TestStrategies:
     @given(strategies.cases())
     def test_identities(self, case: strategies.Case) -> None:
         """Whatever comes: the summary adds up, order is nothing, and a second copy of the rows is all duplicates."""
-        result = oracle.judge(case.rows, case.points, case.rules, case.timezone, case.as_of_ms)
+        result = oracle.judge(case.rows, case.points, case.rules, case.timezone, case.as_of_ms, case.numbers)
         assert result.counts["readings"] == sum(result.counts[name] for name in oracle.SORTED_COUNTS) == len(case.rows)
-        backwards = oracle.judge(case.rows[::-1], case.points, case.rules, case.timezone, case.as_of_ms)
+        backwards = oracle.judge(case.rows[::-1], case.points, case.rules, case.timezone, case.as_of_ms, case.numbers)
         assert backwards == result
-        twice = oracle.judge(case.rows * 2, case.points, case.rules, case.timezone, case.as_of_ms)
+        twice = oracle.judge(case.rows * 2, case.points, case.rules, case.timezone, case.as_of_ms, case.numbers)
         assert (twice.cold_spells, twice.data_outages) == (result.cold_spells, result.data_outages)
         assert (twice.sensor_faults, twice.counts["valid"]) == (result.sensor_faults, result.counts["valid"])

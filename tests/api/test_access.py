@@ -40,7 +40,7 @@ from heatwatch.files.rules_file import default_standard
 from heatwatch.records.audit import acting
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance
-from heatwatch.records.schema import FindingRow, NoticeRow, Quarantine, TicketEvent, TicketRow
+from heatwatch.records.schema import FindingRow, NoticeRow, Quarantine, ReportedStop, TicketEvent, TicketRow
 from heatwatch.settings import Settings
 from heatwatch.usecases import people
 from heatwatch.usecases.findings import changed_since, record_findings
@@ -184,6 +184,8 @@ def _two_stations(house: House) -> dict[str, dict[str, int]]:
             topic = f"heat/s-{which}/b-{which}/p-{which}/reading"
             session.add(Quarantine(worker="w", sequence=number, position=-1, topic=topic, **quarantined))
             session.add(_draft(session.query(TicketRow.id).filter_by(station_id=f"s-{which}").scalar(), which))
+            told = {"station_id": f"s-{which}", "planned": False, "reported_by": "test", "reported_ms": T0}
+            session.add(ReportedStop(subject_kind="building", subject_id=f"b-{which}", start_ms=T0, **told))
     house.shelf.keep(*[(f"d-{which}", T0, 17.5) for which in (OWN, OTHER)])
     with house.records.read() as session:
         return {
@@ -191,6 +193,7 @@ def _two_stations(house: House) -> dict[str, dict[str, int]]:
                 "finding_id": session.query(FindingRow.id).filter_by(station_id=f"s-{which}").scalar(),
                 "ticket_id": session.query(TicketRow.id).filter_by(station_id=f"s-{which}").scalar(),
                 "notice_id": session.query(NoticeRow.id).filter_by(station_id=f"s-{which}").scalar(),
+                "stop_id": session.query(ReportedStop.id).filter_by(station_id=f"s-{which}").scalar(),
             }
             for which in (OWN, OTHER)
         }
@@ -218,6 +221,12 @@ def _body(key: Key, which: str) -> dict[str, str] | None:
         ("POST", "/api/v1/tickets"): {"kind": "repair", "subject": "x", **place},
         ("POST", "/api/v1/tickets/{ticket_id}/deeds"): {"deed": "comment", "text": "x"},
         ("PATCH", "/api/v1/notices/{notice_id}"): {"title": "x", "text": "x"},
+        ("POST", "/api/v1/stops"): {
+            "subject_kind": "building",
+            "subject_id": f"b-{which}",
+            "start": "2025-11-25T00:00:00Z",
+        },
+        ("PATCH", "/api/v1/stops/{stop_id}"): {"reason": "x"},
     }.get(key)
 
 
@@ -231,10 +240,13 @@ def _form(key: Key, which: str) -> dict[str, str] | None:
     return _body(said_by[key], which) if key in said_by else None
 
 
+_NAMING = {("POST", "/api/v1/tickets"), ("POST", "/tickets/new"), ("POST", "/api/v1/stops")}
+
+
 def _names_something(key: Key) -> bool:
     """Tell whether a route is about one thing, which belongs to a station."""
     named = any(name.endswith("_id") for name in _parameters(key[1]))
-    return named or key[1].endswith("/readings") or key in {("POST", "/api/v1/tickets"), ("POST", "/tickets/new")}
+    return named or key[1].endswith("/readings") or key in _NAMING
 
 
 def _rows(table: Table = TABLE) -> list[tuple[Key, Access]]:

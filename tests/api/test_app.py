@@ -378,6 +378,8 @@ class TestDescription:
         told = {(method, path) for path, operations in said["paths"].items() for method in operations}
         paths = ["points", "readings", "findings", "findings/{kind}.csv", "findings/{finding_id}", "tickets"]
         paths += [
+            "findings/{finding_id}/changes",
+            "readings/too-late",
             "tickets/{ticket_id}",
             "notices",
             "notices/{notice_id}",

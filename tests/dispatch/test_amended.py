@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import select
 
+from dispatch.words import Company, amended
 from heatwatch.domain.findings import Finding
 from heatwatch.domain.life import Deed
 from heatwatch.domain.register import PointRow
 from heatwatch.domain.temperature import RoomClass
 from heatwatch.records.database import Records
+from heatwatch.records.schema import OutboxRow
+from heatwatch.usecases.documents import NOTICE, document_log
 from heatwatch.usecases.notices import public_notices
 from heatwatch.usecases.register import import_register
+from heatwatch.usecases.tickets import offered_for_withdrawal
 from tests.dispatch.office import Office, at, spell, stop
 from tests.dispatch.test_living import STANDARD, do, live, shown, watch
 
@@ -161,3 +168,100 @@ def test_a_room_that_the_register_now_puts_into_another_house_makes_no_group_in_
     assert [scope for _, scope, *_ in office.picture()] == ["room"] * 3
     office.judge(spell("p4", 4), at_h=6)
     assert [scope for _, scope, state, _ in office.picture() if state == "open"] == ["building"]
+
+
+# --- what is taken back is noted on the ticket and on what was published
+
+
+def lines(office: Office, *kinds: str) -> list[dict[str, Any]]:
+    return [one.detail for story in office.stories() for one in story.events if one.kind in kinds]
+
+
+def test_growth_and_an_ordinary_end_amend_nothing(office: Office) -> None:
+    cold = spell("p1", 0)
+    for hour in (2, 3, 4, 5):
+        office.judge(replace(cold, detail={"rule": "R1", "min_temp_c": 18.0 - hour, "violation_h": hour}), at_h=hour)
+    office.judge(replace(spell("p1", 0, 5), detail=WARM | {"min_temp_c": 13.0, "violation_h": 5.0}), at_h=6)
+    assert lines(office, "amended") == []
+    assert all("amendment" not in one for one in lines(office, "finding_ended"))
+
+
+def test_a_start_that_moved_is_said_with_the_old_and_the_new(office: Office) -> None:
+    office.judge(spell("p1", 0), at_h=2)
+    office.judge(spell("p1", -3, confirmed_h=1), at_h=2.5)
+    (line,) = lines(office, "amended")
+    assert (line["amendment"], line["before"]["start_ms"], line["after"]["start_ms"]) == ("extended", at(0), at(-3))
+    (text,) = [text for kind, text in _put_out(office) if kind == "amended"]
+    assert text == (
+        "【工单1号】室温低于18℃，s1供热站 b1 p1：经重新判定，测温依据时段延长："
+        "起始由11月25日8时00分改为11月25日5时00分。请核对。"
+    )
+
+
+def test_an_end_that_is_taken_back_is_one_line(office: Office) -> None:
+    office.judge(spell("p1", 0), at_h=2)
+    office.judge(replace(spell("p1", 0, 5), detail=WARM), at_h=6)
+    office.judge(spell("p1", 0), at_h=7)
+    (line,) = lines(office, "finding_open")
+    assert (line["amendment"], line["before"]["end_ms"], line["after"]["end_ms"]) == ("extended", at(5), None)
+    assert lines(office, "amended") == []
+
+
+def test_a_withdrawn_finding_offers_the_ticket_and_closes_nothing(office: Office) -> None:
+    office.judge(spell("p1", 0), at_h=2)
+    office.judge(gone=[spell("p1", 0)], at_h=9)
+    (line,) = lines(office, "finding_withdrawn")
+    assert (line["amendment"], line["after"]) == ("withdrawn", None)
+    office.judge(at_h=200)
+    (story,) = office.stories()
+    assert (story.ticket.state, [one.kind for one in story.events].count("groundless")) == ("open", 1)
+    assert offered_for_withdrawal(story.ticket, groundless=True)
+    do(office, 1, Deed.WITHDRAW, 201, text="测温数据补传后核实无低温")
+    assert not offered_for_withdrawal(office.stories()[0].ticket, groundless=True)
+
+
+def test_a_published_notice_says_what_became_of_it_and_is_not_altered(office: Office) -> None:
+    watch(office, [2, 7.5], stop(0))
+    with office.records.read() as session:
+        (before,) = public_notices(session, limit=9)
+    watch(office, [9], stop(-2))
+    with office.records.read() as session:
+        (after,) = public_notices(session, limit=9)
+        (line,) = document_log(session, NOTICE, after.id)
+    assert (after.text, after.stop_start_ms, after.state) == (before.text, at(0), "published")
+    assert (line.kind, line.at_ms, line.detail["before"]["start_ms"], line.detail["after"]["start_ms"]) == (
+        "amended",
+        at(9),
+        at(0),
+        at(-2),
+    )
+
+
+def test_a_superseded_notice_says_by_which(office: Office) -> None:
+    watch(office, [2, 7.5], stop(0))
+    watch(office, [11], stop(0, 10))
+    with office.records.read() as session:
+        restored, told = public_notices(session, limit=9)
+        assert [(one.kind, one.detail) for one in document_log(session, NOTICE, told.id)] == [
+            ("superseded", {"by": restored.id})
+        ]
+
+
+def test_why_is_said_as_an_office_would(office: Office) -> None:
+    company = Company("", "", ZoneInfo("Asia/Shanghai"))
+    was = {"start_ms": at(0), "end_ms": None, "detail": {"min_temp_c": 15.04, "violation_h": 5.0}}
+    now = {"start_ms": at(0), "end_ms": at(3), "detail": {"min_temp_c": 16.5, "violation_h": 3.0}}
+    said = {"amendment": "shortened", "before": was, "after": now}
+    late = {"readings": [["d1", at(1), at(3), 12]]}
+    assert amended(company, said | {"cause": late}) == (
+        "据后到的11月25日9时00分至11月25日11时00分测温数据（12条），测温依据时段缩短：结束由仍在持续改为11月25日11时00分；"
+        "最低室温由15.0℃改为16.5℃；不达标时长由5.0小时改为3.0小时。请核对。"
+    )
+    assert amended(company, said | {"cause": {"register": 3}, "after": None}) == (
+        "因测点台账更新（第3版），测温依据时段缩短。请核对。"
+    )
+
+
+def _put_out(office: Office) -> list[tuple[str, str]]:
+    with office.records.read() as session:
+        return [(row.kind, row.text) for row in session.scalars(select(OutboxRow).order_by(OutboxRow.id))]

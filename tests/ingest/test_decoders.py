@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heatwatch.domain.supply import SupplySource, rooms_only
 from heatwatch.errors import BadInput
-from heatwatch.wire import gateway_topic, reading_topic
+from heatwatch.wire import gateway_topic, reading_topic, supply_topic
 from ingest import decoders
 from ingest.decoders import Decoded, Decoders, NoReading, Reading, Undecodable, fault, sender
 
@@ -147,7 +148,7 @@ def test_a_message_that_cannot_be_read_says_why(payload: bytes, reason: str) -> 
 @pytest.mark.parametrize(
     ("topic", "reason"),
     [
-        (b"heat/s1/b1/supply", "no decoder takes this topic"),
+        (b"heat/s1/supply", "no decoder takes this topic"),
         (b"heat/s1/b1/p1/readings", "no decoder takes this topic"),
         (b"heat/s1/b1/\xff/reading", "topic is not UTF-8"),
         (b"heat/s1/b1/%FF/reading", "a level of the topic is not UTF-8"),
@@ -251,3 +252,71 @@ def test_a_decoder_of_others_is_chosen_by_topic_and_its_failures_harm_one_messag
 def test_a_decoder_that_is_not_installed_is_named() -> None:
     with pytest.raises(BadInput, match=r"no decoder 'milesight' \(installed: heatwatch"):
         Decoders({"#": "milesight"})
+
+
+class TestSupply:
+    """What flows to a station or building: each quantity is a reading of a source of its own."""
+
+    STATION = supply_topic("s1").encode()
+    BUILDING = supply_topic("s1", "b/1").encode()
+
+    def test_each_quantity_of_a_message_is_a_reading(self) -> None:
+        found = readings({"ts": NOW, "supply_c": 61.5, "return_c": None, "flow_m3_h": 12, "seq": 3}, self.BUILDING)
+        assert [(one.position, one.source, one.time_ms) for one in found] == [
+            (0, "supply:s1/b%2F1:supply_c", NOW),
+            (1, "supply:s1/b%2F1:return_c", NOW),
+            (2, "supply:s1/b%2F1:flow_m3_h", NOW),
+        ]
+        assert [found[0].temp_c, found[2].temp_c] == [61.5, 12.0]
+        assert math.isnan(found[1].temp_c)
+
+    def test_what_is_not_sent_is_no_reading_and_the_station_s_own_has_no_building(self) -> None:
+        (one,) = readings({"ts": NOW, "return_c": 40.5}, self.STATION)
+        assert (one.position, one.source, one.temp_c) == (1, "supply:s1/_:return_c", 40.5)
+
+    def test_in_a_batch_each_reading_has_a_position_of_its_own_and_its_bytes(self) -> None:
+        found = decode(
+            b'[{"ts": 1764038400000, "supply_c": 1.50}, 7, {"ts": 1764038400001, "flow_m3_h": 2}]', self.STATION
+        )
+        assert isinstance(found, Decoded)
+        assert [one.position for one in found.readings] == [0, 8]
+        assert [(one.position, one.source, one.reason) for one in found.refused] == [
+            (3, "supply:s1/_:supply_c", "no object: 7")
+        ]
+        assert found.piece is not None
+        assert [found.piece(position) for position in (0, 3, 8)] == [
+            b'{"ts": 1764038400000, "supply_c": 1.50}',
+            b"7",
+            b'{"ts": 1764038400001, "flow_m3_h": 2}',
+        ]
+
+    @pytest.mark.parametrize(
+        ("item", "reason"),
+        [
+            ({"supply_c": 60}, "no time"),
+            ({"ts": NOW, "supply_c": "60"}, "supply_c is no number: '60'"),
+            ({"ts": NOW, "supply_c": 60, "return_c": True}, "return_c is no number: True"),
+            ({"ts": NOW, "t": 60}, "no supply_c, return_c or flow_m3_h, but unknown fields: ['t']"),
+        ],
+    )
+    def test_an_object_that_cannot_be_used_is_refused_whole(self, item: Any, reason: str) -> None:
+        assert refusal(item, self.STATION) == reason
+
+    def test_a_message_without_a_quantity_rightly_holds_none(self) -> None:
+        assert isinstance(decode({"ts": NOW, "bat": 80}, self.STATION), NoReading)
+        assert isinstance(decode("[]", self.STATION), NoReading)
+
+    def test_no_thermometer_may_go_by_the_name_of_a_supply_sensor(self) -> None:
+        item = {"ts": NOW, "t": 20, "device": "supply:s1/_:supply_c"}
+        assert refusal(item) == "name is a supply sensor's: 'supply:s1/_:supply_c'"
+
+    @given(st.text(min_size=1), st.text(), st.sampled_from(["supply_c", "return_c", "flow_m3_h"]))
+    def test_a_source_says_whose_it_is(self, station: str, building: str, measure: str) -> None:
+        made = SupplySource(station, building, measure)
+        if building != "_" and made.name.isprintable():
+            assert SupplySource.parse(made.name) == made
+        assert rooms_only([made.name, station]) == [station]
+
+    @pytest.mark.parametrize("source", ["p1", "supply:", "supply:s1:supply_c", "supply:s1/_:rh", "s1/_:supply_c"])
+    def test_another_source_is_no_supply_sensor_s(self, source: str) -> None:
+        assert SupplySource.parse(source) is None

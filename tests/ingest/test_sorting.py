@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heatwatch.domain.instants import DAY_MS
+from heatwatch.stores.readings import Outcome
 from heatwatch.usecases.delivery import commit_delivery, readings_by_source
 from heatwatch.wire import CLOCK_TOPIC, Tick, gateway_topic
 from ingest.decoders import Decoders
@@ -28,13 +32,17 @@ OBJECTS = st.fixed_dictionaries(
         "t": st.sampled_from([20.0, 21, None, "20", True]),
         "device": st.sampled_from(["d1", "d2", "", "a\x00", 5]),
         "bat": st.sampled_from([80, "full"]),
+        "supply_c": st.sampled_from([60.0, None, "60"]),
+        "flow_m3_h": st.sampled_from([12, True]),
         "co2": st.just(700),
     },
 )
 PAYLOADS = (OBJECTS | st.lists(OBJECTS, max_size=4)).map(lambda one: json.dumps(one).encode()) | st.sampled_from(
     [b"", b"\xff", b"7", b"[7]", b"[]"]
 )
-TOPICS = st.sampled_from([b"heat/s/b/POINT/reading", gateway_topic("s", "g").encode(), b"heat/s/\xff"])
+TOPICS = st.sampled_from(
+    [b"heat/s/b/POINT/reading", gateway_topic("s", "g").encode(), b"heat/s/POINT/supply", b"heat/s/\xff"]
+)
 MESSAGES = st.lists(st.builds(Message, TOPICS, PAYLOADS, st.just(NOW), st.booleans()), min_size=1, max_size=12)
 NUMBER = count()
 
@@ -120,3 +128,35 @@ def test_in_a_replay_a_reading_may_be_ahead_by_the_clock_s_next_move_and_the_lim
     assert clock.at(told) == NOW + 3_600_000
     assert clock.after(None) == clock
     assert clock.after(tick.model_copy(update={"now": NOW + 1, "ahead_ms": 0})).at(told) == NOW + 1
+
+
+def _reading(time_ms: int) -> Message:
+    return Message(b"heat/s/b/p/reading", json.dumps({"ts": time_ms, "t": 20.0}).encode(), NOW)
+
+
+def test_what_arrives_too_late_is_kept_counted_and_listed() -> None:
+    """To the millisecond; a row that is not kept again is not counted again."""
+    clock = replace(WALL, late_most_ms=DAY_MS)
+    times = [NOW - DAY_MS, NOW - DAY_MS - 1, NOW - 3 * DAY_MS, NOW - 5 * DAY_MS]
+    found = sort([Entry(n, _reading(at)) for n, at in enumerate(times, 1)], "w", DECODERS, clock)
+    assert found.batch().arrived_ms.tolist() == [NOW] * 4
+    stored, duplicate, conflict = Outcome
+    delivery = found.settle(np.array([stored, stored, conflict, duplicate], np.int8))
+    assert delivery.too_late == {"p": (NOW - 3 * DAY_MS, NOW - DAY_MS - 1, 2, NOW)}
+    unbounded = sort([Entry(1, _reading(NOW - 9 * DAY_MS))], "w", DECODERS, WALL)
+    assert unbounded.settle(np.zeros(1, np.int8)).too_late == {}
+
+
+def test_in_a_replay_a_reading_arrives_by_the_clock_of_the_replay() -> None:
+    """What was measured years ago is not late because it is replayed today."""
+    long_ago = NOW - 900 * DAY_MS
+    clock = Clock(replayed=True, now_ms=None, ahead_limit_ms=600_000, late_most_ms=DAY_MS)
+    first = sort([Entry(1, _reading(long_ago))], "w", DECODERS, clock)
+    assert first.batch().arrived_ms.tolist() == [long_ago]
+    ticked = clock.after(Tick(run="r", step=1, now=long_ago, ahead_ms=60_000))
+    entries = [Entry(n, _reading(at)) for n, at in enumerate((long_ago + 1, long_ago - 2 * DAY_MS), 1)]
+    later = sort(entries, "w", DECODERS, ticked)
+    assert later.batch().arrived_ms.tolist() == [long_ago + 60_000] * 2
+    assert later.settle(np.zeros(2, np.int8)).too_late == {
+        "p": (long_ago - 2 * DAY_MS, long_ago - 2 * DAY_MS, 1, long_ago + 60_000)
+    }

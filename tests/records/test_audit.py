@@ -25,10 +25,12 @@ from heatwatch.records.schema import (
     ApiToken,
     AuditEntry,
     AuditHead,
+    DocumentEvent,
     FindingRow,
     JournalPosition,
     NoticeRow,
     RegisterImport,
+    ReportedStop,
     RulesInForce,
     TicketEvent,
     TicketFinding,
@@ -144,6 +146,7 @@ class TestEntries:
             session.add_all([ticket(), user("li")])
             session.flush()
             notice = {"kind": "stop", "state": "draft", "station_id": "s1", "building_ids": ["b1"], "title": "停暖"}
+            stop = {"subject_kind": "building", "subject_id": "b1"}
             session.add_all(
                 [
                     TicketEvent(ticket_id=1, at_ms=NOW, kind="opened", who="heatwatch", detail={}),
@@ -151,6 +154,10 @@ class TestEntries:
                     RegisterImport(imported_ms=NOW, source="p.csv", sha256="", rows=[{"point_id": "p1"}]),
                     RulesInForce(since_ms=NOW, source="r.yaml", sha256="", text="versions: []"),
                     ApiToken(user_id=1, name="n", sha256="5" * 64, created_ms=NOW),
+                    DocumentEvent(document="notice", document_id=1, at_ms=NOW, kind="amended", detail={}),
+                    ReportedStop(
+                        station_id="s1", start_ms=NOW, planned=False, reported_by="li", reported_ms=NOW, **stop
+                    ),
                 ]
             )
 

@@ -11,14 +11,16 @@ from sqlalchemy import select
 from heatwatch.domain.findings import Finding, FindingKind, SubjectKind
 from heatwatch.domain.instants import HOUR_MS
 from heatwatch.records.database import Records
-from heatwatch.records.schema import FindingRow
+from heatwatch.records.schema import FindingChange, FindingRow
 from heatwatch.usecases.findings import (
+    amendments_since,
     as_finding,
     changed_since,
     count_findings,
     findings,
     last_change,
     record_findings,
+    revisions,
     shown_detail,
 )
 
@@ -172,3 +174,51 @@ def test_very_many_subjects_are_read(records: Records) -> None:
     found = [replace(spell(1, 2), subject_id=subject) for _, _, subject in subjects]
     assert len(record(records, *found, subjects=subjects)) == 1200
     assert record(records, *found, subjects=subjects) == []
+
+
+def changes(records: Records, number: int) -> list[FindingChange]:
+    with records.read() as session:
+        return list(revisions(session, number))
+
+
+def test_what_became_of_a_finding_is_kept_with_what_it_said_before(records: Records) -> None:
+    (number,) = record(records, spell(90))
+    record(records, spell(90, None, 91), as_of_ms=AS_OF + 1)
+    record(records, spell(90, None, 91, violation_h=9.0), as_of_ms=AS_OF + 2)
+    record(records, spell(90, 99, 91, violation_h=9.0), as_of_ms=AS_OF + 3)
+    record(records, spell(88, 99, 91, violation_h=11.0), as_of_ms=AS_OF + 4)
+    record(records, as_of_ms=AS_OF + 5)
+    told = changes(records, number)
+    kinds = [(one.kind, one.at_ms - AS_OF) for one in told]
+    assert kinds == [("confirmed", 1), ("ended", 3), ("extended", 4), ("withdrawn", 5)]
+    assert (told[2].before["start_ms"], (told[2].after or {})["start_ms"]) == (90 * HOUR_MS, 88 * HOUR_MS)
+    assert told[2].before["detail"]["violation_h"] == 9.0
+    assert told[3].after is None
+
+
+def test_a_split_names_its_parts_and_a_merge_where_it_went(records: Records) -> None:
+    (number,) = record(records, spell(10, 30, 11))
+    _, part = sorted(record(records, spell(10, 18, 11), spell(22, 30, 23)))
+    (split,) = changes(records, number)
+    assert (split.kind, split.cause["parts"]) == ("split", [part])
+    record(records, spell(10, 30, 11))
+    assert [(one.kind, one.cause.get("took")) for one in changes(records, number)][1:] == [("merged", [part])]
+    assert [(one.kind, one.cause.get("into")) for one in changes(records, part)] == [("merged", number)]
+
+
+def test_findings_that_follow_on_one_another_are_no_parts(records: Records) -> None:
+    (number,) = record(records, spell(10), as_of_ms=20 * HOUR_MS)
+    record(records, spell(10, 18), spell(20), as_of_ms=21 * HOUR_MS)
+    assert [one.kind for one in changes(records, number)] == ["ended"]
+
+
+def test_only_what_was_taken_back_is_told_to_dispatch(records: Records) -> None:
+    (number,) = record(records, spell(90), as_of_ms=AS_OF)
+    record(records, spell(90, 99), as_of_ms=AS_OF + 1)
+    with records.read() as session:
+        assert amendments_since(session, 0) == {}
+        seen = last_change(session)
+    record(records, spell(90, 98), as_of_ms=AS_OF + 2)
+    with records.read() as session:
+        told = amendments_since(session, seen)
+    assert [one.kind for one in told[number]] == ["shortened"]

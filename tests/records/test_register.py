@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,19 +14,23 @@ from hypothesis import strategies as st
 
 from heatwatch.domain.instants import to_ms
 from heatwatch.domain.register import FAR_FUTURE_MS, FAR_PAST_MS, PointRow, Register
-from heatwatch.domain.temperature import RoomClass
+from heatwatch.domain.temperature import RoomClass, Standard
 from heatwatch.errors import BadInput
+from heatwatch.files.rules_file import default_standard
 from heatwatch.records.database import Records
 from heatwatch.usecases.register import (
     RegisterInForce,
     current_register,
+    differs_from,
     import_register,
     register_version,
     rooms_in_service,
     row_at,
     sources_of,
 )
+from heatwatch.usecases.rules import differ_from
 
+STANDARD = default_standard()
 DAY = datetime(2025, 11, 20, tzinfo=UTC)
 SHA = "0" * 64
 
@@ -135,3 +141,41 @@ def test_rooms_in_service_are_counted_once_and_without_the_suspended() -> None:
     )
     assert rooms_in_service(register, to_ms(DAY)) == {"b": 4}
     assert rooms_in_service(None, 0) == {}
+
+
+def _point(**said: Any) -> PointRow:
+    return PointRow("p1", "b1", "s1", RoomClass.APARTMENT, **said)
+
+
+_JAN, _FEB, _MAR = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "since"),
+    [
+        ([_point()], [_point()], None),
+        ([_point()], [_point(offset_k=0.5)], None),
+        ([_point()], [_point(valid_to=_FEB), _point(valid_from=_FEB, offset_k=0.5)], _FEB),
+        ([_point()], [_point(valid_to=_FEB), _point(valid_from=_FEB)], None),
+        ([_point()], [_point(suspended_from=_FEB)], _FEB),
+        ([_point(suspended_from=_JAN, suspended_to=_MAR)], [_point(suspended_from=_JAN, suspended_to=_FEB)], _FEB),
+        ([_point(valid_from=_JAN)], [_point(valid_from=_JAN, valid_to=_MAR)], _MAR),
+        ([], [_point(valid_from=_JAN)], _JAN),
+    ],
+)
+def test_from_when_on_two_registers_differ(old: list[PointRow], new: list[PointRow], since: datetime | None) -> None:
+    """It is what holds at each moment that is compared, not how it is cut into rows."""
+    expected = None if since is None else to_ms(since)
+    assert differs_from(Register.of(old), Register.of(new)) == expected
+    assert differs_from(Register.of(new), Register.of(old)) == expected
+
+
+def test_from_when_on_two_sets_of_rules_differ() -> None:
+    (first,) = (replace(version, valid_from=None) for version in STANDARD.versions[:1])
+    colder = replace(first, clocks={}, valid_from=_FEB)
+    plain = Standard((first,), STANDARD.judging)
+    assert differ_from(plain, plain) is None
+    assert differ_from(plain, Standard((first, colder), STANDARD.judging)) == to_ms(_FEB)
+    assert differ_from(plain, Standard((first, replace(first, valid_from=_FEB)), STANDARD.judging)) is None
+    other = Standard((first, colder), replace(STANDARD.judging, confirm_h=9.0))
+    assert differ_from(plain, other) is None  # the numbers of judging have no date: of all time

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -141,6 +142,27 @@ def test_written_again_each_row_has_its_first_outcome_also_in_other_batches(stor
     assert [outcome for row in rows for outcome in write(store, [row])] == first
     assert write(store, rows, worker="w2") == [DUPLICATE] * 4
     assert store.count() == 3
+
+
+def test_battery_flag_and_arrival_are_read_only_when_asked_for(store: ReadingStore) -> None:
+    rows: list[Row] = [("b", 2, 21.0, 1, 0), ("b", 2, 20.0, 2, 0), ("a", 3, NAN, 3, 0), ("b", 1, 19.0, 4, 0)]
+    sent = replace(
+        batch(rows),
+        battery=np.array([87.0, NAN, 3.05, 0.0]),
+        flags=["low_battery", "", "moved,low_battery", "not_low_battery"],
+        arrived_ms=np.array([7, 8, 9, 10], np.int64),
+    )
+    store.write(sent)
+    assert store.read().vitals is None
+    found = store.read(vitals=True)
+    assert found.time_ms.tolist() == [3, 1, 2, 2]
+    assert found.vitals is not None
+    assert np.array_equal(found.vitals.battery, [3.05, 0.0, NAN, 87.0], equal_nan=True)
+    assert found.vitals.low_battery.tolist() == [True, False, False, True]
+    assert found.vitals.arrived_ms.tolist() == [9, 10, 8, 7]
+    some = store.read(["b"], 2, 3, vitals=True).vitals
+    assert some is not None
+    assert some.arrived_ms.tolist() == [8, 7]
 
 
 def test_reads_by_source_and_half_open_time(store: ReadingStore) -> None:
@@ -306,3 +328,28 @@ def test_the_latest_of_any_rows_is_found_as_a_plain_search_finds_it(
         write(store, [(*row, n + 1, 0) for n, row in enumerate(some)])
         asked = ["p", "q", "室温 1"]
         assert latest(store, asked, start_ms, end_ms, range_c) == [(name, *model[name]) for name in sorted(model)]
+
+
+def test_rows_that_arrived_too_late_are_left_out_where_that_is_asked(store: ReadingStore) -> None:
+    """To the millisecond, whatever else is asked; all the others are as they are without a bound."""
+    rows: list[Row] = [("p", 1_000, 20.0, 1, 0), ("p", 2_000, 21.0, 1, 1), ("q", 1_000, 22.0, 1, 2)]
+    store.write(replace(batch(rows), arrived_ms=np.array([1_500, 2_501, 9_000], np.int64)))
+    read = [(found.source, found.time_ms.tolist()) for found in (store.read(late_most_ms=most) for most in (499, 500))]
+    assert read == [([], []), (["p"], [1_000])]
+    both = store.read(["p", "q"], 1_000, 2_001, late_most_ms=501)
+    assert (both.source, both.time_ms.tolist(), both.temp_c.tolist()) == (["p"], [1_000, 2_000], [20.0, 21.0])
+    assert len(store.read(late_most_ms=None)) == len(store.read(late_most_ms=8_000)) == 3
+
+
+@given(
+    times=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=12, unique_by=lambda pair: pair[0]),
+    most=st.integers(-5, 45),
+)
+@settings(max_examples=20, deadline=None)
+def test_the_bound_is_a_function_of_the_row(opener: Opener, times: list[tuple[int, int]], most: int) -> None:
+    with fresh(opener) as store:
+        if times:
+            made = batch([("p", time_ms, 20.0, 1, place) for place, (time_ms, _) in enumerate(times)])
+            store.write(replace(made, arrived_ms=np.array([time_ms + late for time_ms, late in times], np.int64)))
+        expected = sorted(time_ms for time_ms, late in times if late <= most)
+        assert store.read(late_most_ms=most).time_ms.tolist() == expected
