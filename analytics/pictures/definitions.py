@@ -27,6 +27,7 @@ _ZONE = time_zone("Asia/Shanghai")
 _MIDNIGHT = pd.Timestamp("2026-01-12", tz=str(_ZONE))
 _MIDNIGHT_MS = to_ms(_MIDNIGHT.to_pydatetime())
 _STEP_MIN = 30
+_DAY_H = 24
 
 
 def edges() -> Spec:
@@ -88,11 +89,78 @@ def data_outage() -> Spec:
     return picture(_panel("Data outages", said, heard, found, (0, 36), step_h=3, limits=False))
 
 
+def heat_outage() -> Spec:
+    """Show a house whose heat stops for ten hours, as six of its rooms tell it."""
+    stop_h, back_h = 72.0, 82.0
+    rooms = [_heated(96, [(stop_h, back_h)], k) for k in range(6)]
+    found = _judged(rooms)
+    row = found.heat_outages[found.heat_outages["subject_kind"] == "building"].iloc[0]
+    said = f"The heat stopped at 00:00 for 10 h; found: {row['duration_h']:.1f} h, confidence {row['confidence']:.2f}"
+    return picture(_panel("A heat outage, by its rooms", said, rooms, found, (66, 90)))
+
+
+def setback() -> Spec:
+    """Show nights on which the heat is lowered though nobody declared it, after the first and after the fourth."""
+    nights = [(_DAY_H * day + 21.5, _DAY_H * day + 30.5) for day in range(3, 9)]
+    rooms = [_heated(8 * _DAY_H, nights, k) for k in range(6)]
+    morning_h = 4 * _DAY_H + 10
+    early = [room.where(room.hour <= morning_h) for room in rooms]
+    first = "On the first morning: a house that has never done this cooled all night"
+    later = "It came on three of seven days, so it is the house's rhythm: withdrawn, the first night too"
+    days: dict[str, Any] = {"step_h": _DAY_H, "limits": False, "dots": False}
+    span_h = (2 * _DAY_H, 8 * _DAY_H)
+    return picture(
+        _panel("A night setback, judged on its first morning", first, early, _judged(early), span_h, **days),
+        _panel("The same house, judged after its fourth night", later, rooms, _judged(rooms), span_h, **days),
+    )
+
+
+def sensor_faults() -> Spec:
+    """Show what one thermometer can do wrong for all to see: no such reading feeds a cold spell."""
+    room = _room(4 * _DAY_H, _wave(20.2))
+    temp_c = np.round(room.temp_c + 0.03 * np.random.default_rng(1).standard_normal(len(room.hour)), 1)
+    temp_c[20] = 12.1
+    temp_c[48:100] = 17.4
+    temp_c[[130, 134, 139]] = 85.0
+    shown = Room("room", room.hour, temp_c)
+    found = _judged([shown])
+    notes = [
+        Note(10.2, 12.1, "one reading, there and back: a spike"),
+        Note(30.0, 16.8, "26 h at 17.4 °C to the last digit: stuck"),
+        Note(
+            65.0,
+            20.9,
+            "85.0 °C three times, the word of a sensor that was not ready: out of range (not drawn)",
+            "right",
+        ),
+    ]
+    said = f"{len(found.cold_spells)} cold spells: nothing of this says that the room is cold"
+    in_range = shown.where(shown.temp_c < default_standard().judging.range_high_c)
+    span_h = (0.0, 4.0 * _DAY_H)
+    return picture(_panel("Sensor faults of one point", said, [in_range], found, span_h, step_h=_DAY_H, notes=notes))
+
+
+def drift() -> Spec:
+    """Show a thermometer that ages beside five that do not."""
+    rooms = [_heated(50 * _DAY_H, [], k) for k in range(6)]
+    aged_k = 0.2 * np.clip(rooms[0].hour / _DAY_H - 12, 0, None)
+    rooms[0] = Room(rooms[0].point_id, rooms[0].hour, np.round(rooms[0].temp_c + aged_k, 1))
+    found = _judged(rooms)
+    said = "From day 13 on one says 0.2 K more each day, its neighbours do not"
+    drawn = [Room(one.point_id, one.hour[::4], one.temp_c[::4]) for one in rooms]
+    days: dict[str, Any] = {"step_h": 5 * _DAY_H, "limits": False, "dots": False}
+    return picture(_panel("Drift, told by the neighbours", said, drawn, found, (0, 50 * _DAY_H), **days))
+
+
 PICTURES: Mapping[str, Callable[[], Spec]] = {
     "judging_edges": edges,
     "judging_cold_spell": cold_spell,
     "judging_late": late_readings,
     "judging_data_outage": data_outage,
+    "judging_heat_outage": heat_outage,
+    "judging_setback": setback,
+    "judging_sensor_faults": sensor_faults,
+    "judging_drift": drift,
 }
 """Every picture of `docs/judging.md` by its file's name."""
 
@@ -106,6 +174,22 @@ def main(folder: str) -> None:
 def _room(until_h: float, of: Callable[[Float64], Float64], name: str = "room") -> Room:
     hour = np.arange(0, until_h + 1e-9, _STEP_MIN / 60)
     return Room(name, hour, np.round(of(hour), 2))
+
+
+def _heated(until_h: float, stops_h: Sequence[tuple[float, float]], number: int) -> Room:
+    """Return a room of a house with a time constant of 60 h, at -4 degC outdoors, whose heat stops at times."""
+    hour = np.arange(0, until_h + 1e-9, _STEP_MIN / 60)
+    off = np.zeros(len(hour), dtype=np.bool_)
+    for start_h, end_h in stops_h:
+        off |= (hour >= start_h) & (hour < end_h)
+    rng = np.random.default_rng(number)
+    usual_c, lost_k = 20.0 + 0.5 * number + 0.25 * np.sin((hour - 9) / 24 * 2 * np.pi), np.zeros(len(hour))
+    step_h = _STEP_MIN / 60
+    for k in range(1, len(hour)):
+        fall_k = (usual_c[k] + 4.0 - lost_k[k - 1]) / 60.0 if off[k] else -lost_k[k - 1] / 4.0
+        lost_k[k] = lost_k[k - 1] + fall_k * step_h
+    noise_k = 0.04 * rng.standard_normal(len(hour))
+    return Room(f"room {number}", hour, np.round(usual_c - lost_k + noise_k, 1))
 
 
 def _line(corners: Sequence[tuple[float, float]]) -> Callable[[Float64], Float64]:
