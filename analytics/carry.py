@@ -144,7 +144,7 @@ def judge_spells_again(timeline: Timeline, state: Records, points: Int64, rows: 
     known
         All sensor faults found in these rows, ended or open; only those of the `UNTRUSTED` kinds matter.
     """
-    state[points] = machine.fresh_state(timeline)[points]
+    state[points] = machine.fresh_state(timeline, len(points))
     counts = machine.fresh_counts(timeline)
     return carry_points(timeline, state, counts, points, rows, known).ended.spells
 

@@ -82,8 +82,16 @@ def features(outages: Records, as_of_ms: int) -> Float64:
 
 
 def confidence(outages: Records, as_of_ms: int) -> Float64:
-    """Return the probability that each of what may be an outage is one, 0 to 1."""
-    return np.asarray(1.0 / (1.0 + np.exp(-features(outages, as_of_ms) @ np.array(COEFFICIENTS))), dtype=np.float64)
+    """Return the probability that each of what may be an outage is one, 0 to 1.
+
+    It is added up column by column, so that a row's last digit does not depend on which others are asked for with it,
+    as that of a product of matrices does.
+    """
+    made_of = features(outages, as_of_ms)
+    evidence = np.zeros(len(outages))
+    for column, coefficient in enumerate(COEFFICIENTS):
+        evidence += made_of[:, column] * coefficient
+    return np.asarray(1.0 / (1.0 + np.exp(-evidence)), dtype=np.float64)
 
 
 def candidates(timeline: Timeline, outages: Records, as_of_ms: int) -> Records:

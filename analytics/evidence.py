@@ -18,6 +18,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -138,14 +139,13 @@ def _withdrawn(timeline: Timeline, rooms: Records, supply: SupplyFound, as_of_ms
 
 def _warm_throughout(number: NDArray[Any], rows: Records, warm: Spans, share: float, as_of_ms: int) -> Bool:
     """Say of which rows at least a share of their time is among the warm spans of the subjects of these numbers."""
-    found = np.zeros(len(rows), dtype=np.bool_)
     until = _until(rows, as_of_ms)
-    for k in range(len(rows)):
-        theirs = warm.subject == number[k]
-        inside = np.minimum(warm.end[theirs], until[k]) - np.maximum(warm.start[theirs], rows["start"][k])
-        lasted = until[k] - rows["start"][k]
-        found[k] = lasted > 0 and int(np.maximum(inside, 0).sum()) >= share * lasted
-    return found
+    left, right = silence.pairs(number.astype(np.int64), warm.subject)
+    inside = np.minimum(warm.end[right], until[left]) - np.maximum(warm.start[right], rows["start"][left])
+    known = np.zeros(len(rows), dtype=np.int64)
+    np.add.at(known, left, np.maximum(inside, 0))
+    lasted = until - rows["start"]
+    return np.asarray((lasted > 0) & (known >= share * lasted), dtype=np.bool_)
 
 
 def _of_their_buildings(timeline: Timeline, stations: Records) -> Records:
@@ -199,17 +199,30 @@ def _one_each(timeline: Timeline, candidates: Records, as_of_ms: int) -> Records
     )
     fields = ("points", "confidence", "open", "lost", "evidence")
     order = np.lexsort((*(candidates[name] for name in fields), reach, candidates["start"], candidates["subject"]))
-    made, group, group_end = [], list[int](), NEVER
-    for k in order:
-        row = candidates[k]
-        if group and (row["subject"] != candidates[group[0]]["subject"] or row["start"] >= group_end):
-            made.append(_row_of(timeline, candidates[group], as_of_ms))
-            group, group_end = [], NEVER
-        group.append(int(k))
-        group_end = max(group_end, int(reach[k]), int(row["start"]) + 1)
-    if group:
-        made.append(_row_of(timeline, candidates[group], as_of_ms))
-    return np.array(made, HEATLESS)
+    candidates, reach = candidates[order], reach[order]
+    first, own, group_end = list[int](), NEVER, NEVER
+    for k, (subject, start, end) in enumerate(
+        zip(candidates["subject"].tolist(), candidates["start"].tolist(), reach.tolist(), strict=True)
+    ):
+        if not first or subject != own or start >= group_end:
+            first.append(k)
+            own, group_end = subject, NEVER
+        group_end = max(group_end, end, start + 1)
+    made = _as_said(candidates[first])
+    for place, (begin, end) in enumerate(pairwise([*first, len(candidates)])):
+        if end - begin > 1:
+            made[place] = _row_of(timeline, candidates[begin:end], as_of_ms)
+    return made
+
+
+def _as_said(alone: Records) -> Records:
+    """Make a row of each candidate that overlaps no other: what `_row_of` makes of a group of one."""
+    made = np.zeros(len(alone), HEATLESS)
+    for name in ("subject_kind", "subject", "open", "start", "evidence", "points"):
+        made[name] = alone[name]
+    made["end"] = np.where(alone["open"], NEVER, np.maximum(alone["end"], alone["start"]))
+    made["confidence"] = 1.0 - (1.0 - alone["confidence"])
+    return made
 
 
 def _row_of(timeline: Timeline, group: Records, as_of_ms: int) -> tuple[Any, ...]:

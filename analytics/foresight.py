@@ -7,7 +7,7 @@ a point or a building does not depend on other stations. Other rules concern all
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,10 +18,12 @@ from sqlalchemy.orm import Session
 from analytics.found import changed_subjects, findings_of
 from analytics.live import LiveJudge
 from analytics.sources import StoredHistory
+from analytics.supply_sources import SupplyWatch
 from heatwatch.domain.amendments import Cause
 from heatwatch.domain.findings import Finding
 from heatwatch.domain.instants import DAY_MS
 from heatwatch.domain.register import Register
+from heatwatch.domain.stops import Stop
 from heatwatch.domain.temperature import Standard
 from heatwatch.errors import BadInput, HeatwatchError
 from heatwatch.files.rules_file import parse_standard
@@ -34,6 +36,7 @@ from heatwatch.usecases.jobs import DONE, FAILED, answer, next_job
 from heatwatch.usecases.register import current_register, differing, differs_from, read_rows
 from heatwatch.usecases.roles import Wake, follow
 from heatwatch.usecases.rules import differ_from
+from heatwatch.usecases.stops import stops_in_force
 
 JOB = "foresee"
 """Work of this kind asks what a `register` (rows) or `rules` (a file's text) would alter."""
@@ -87,8 +90,8 @@ class Foresight:
             if judged is None or judged.as_of_ms is None:
                 raise BadInput("nothing has been judged yet", where="analytics")
             issued = {row.id: row for row in findings(session, stations=stations)}
-            as_of_ms = judged.as_of_ms
-        found = self._found(register, standard, as_of_ms) if register.rows else []
+            as_of_ms, stops = judged.as_of_ms, stops_in_force(session)
+        found = self._found(register, standard, as_of_ms, stops) if register.rows else []
         was = {number: as_finding(row) for number, row in issued.items()}
         new, altered = differences(found, was, as_of_ms, Cause(stale=True))
         with self.records.read() as session:
@@ -99,13 +102,20 @@ class Foresight:
         order = sorted(rows, key=lambda row: (row["station_id"], row["building_id"], row["subject_id"], _start(row)))
         return {"as_of_ms": as_of_ms, "changes": order}
 
-    def _found(self, register: Register, standard: Standard, as_of_ms: int) -> list[Finding]:
+    def _found(self, register: Register, standard: Standard, as_of_ms: int, stops: Sequence[Stop]) -> list[Finding]:
+        """Return what is found by all that judging looks at: batteries, clocks, supply and reported stops too."""
         names = sorted({row.point_id for row in register.rows})
         late_ms = None if self.late_days is None else round(self.late_days * DAY_MS)
-        history = StoredHistory(self.store, register, names, late_ms)
+        history = StoredHistory(self.store, register, names, late_ms, vital=True)
         judge = LiveJudge(register, standard, self.zone, history)
-        judge.feed(*history.rows(names))
-        found = judge.found(as_of_ms)
+        told = history.signs(names)
+        if told is None:
+            judge.feed(*history.rows(names))
+        else:
+            judge.feed(*told[:3], signs=told[3])
+        supply = SupplyWatch(judge.timeline, register, self.store, late_ms)
+        supply.read_everything()
+        found = judge.found(as_of_ms, supply.found(as_of_ms), stops)
         return list(findings_of(judge.timeline, found, changed_subjects(judge.timeline, None, found)))
 
 

@@ -112,7 +112,8 @@ def judge(
     .. [1] The design's definitions of judging; `docs/decisions/0007-judging-where-the-design-is-silent.md`.
     """
     time_ms = readings["time"].to_numpy(dtype="datetime64[ms]").view(np.int64)
-    point = pd.Categorical(readings["point_id"])
+    column = readings["point_id"]
+    point = column.array if isinstance(column.dtype, pd.CategoricalDtype) else pd.Categorical(column)
     temp_c = readings["temperature_c"].to_numpy(dtype=np.float64)
     names = [str(name) for name in point.categories]
     code: NDArray[Any] = np.asarray(point.codes)
@@ -154,7 +155,7 @@ def signs_in(readings: pd.DataFrame) -> Signs | None:
 _LATER = -2
 """Number of a row that is later than the moment asked for."""
 _SLICE_ROWS = 2_000_000
-_SLICES_MOST = 8
+_SLICES_MOST = 14
 
 
 def _codes_in(points: Sequence[str], names: Sequence[str], code: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
@@ -179,11 +180,12 @@ def _judge_rows(
     state = machine.fresh_state(timeline)
     counts = machine.fresh_counts(timeline)
     houses = _Houses.fresh(timeline)
-    of_points = vitals.fresh_vitals(timeline)
-    every = np.arange(len(timeline.points))
+    of_points: vitals.Vitals | None = None
     parts, again = list[Ended](), list[Int64]()
     if signs is not None:
+        of_points = vitals.fresh_vitals(timeline)
         told = vitals.vital_rows(rows.code, rows.time_ms, rows.temp_c, signs, len(timeline.points))
+        every = np.arange(len(timeline.points))
         parts.append(Ended.nothing().with_faults(carry_vitals(timeline, of_points, every, told)))
         del told
     for begin, end in _slices(timeline, rows):
@@ -203,8 +205,10 @@ def _judge_rows(
         as_of_ms = last_ms if latest == machine.NEVER else latest
     ended = Ended.all_of([*parts, houses.finish(as_of_ms)])
     strange = neighbours.still_open(houses.members)
-    others = np.concatenate((strange, vitals.standing(of_points, timeline, as_of_ms)))
-    doubts = vitals.standing(of_points, timeline, machine.NEVER)  # a clock is trusted again when a row tells so
+    others, doubts = strange, strange[:0]
+    if of_points is not None:
+        others = np.concatenate((strange, vitals.standing(of_points, timeline, as_of_ms)))
+        doubts = vitals.standing(of_points, timeline, machine.NEVER)  # a clock is trusted again when a row tells so
     known = np.concatenate((ended.faults, strange, doubts, machine.stuck_now(state)))
     doubted = to_judge_again(state, known[np.isin(known["kind"], OTHERS)])
     points = np.unique(np.concatenate([*again, doubted]))

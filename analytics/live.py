@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields
 from itertools import islice
+from operator import attrgetter
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -27,10 +29,11 @@ from analytics.carry import (
     judge_spells_again,
     neighbours_until,
 )
+from analytics.compiled import compiled
 from analytics.faults import OTHERS
 from analytics.found import Besides, Found, found_at
 from analytics.machine import NEVER, Records
-from analytics.rows import PointRows, by_point
+from analytics.rows import PointRows, among, by_point, with_a_value
 from analytics.silence import Service, due_ms
 from analytics.supply import SupplyFound
 from analytics.tail import Tail
@@ -38,7 +41,7 @@ from analytics.timeline import lay_out
 from analytics.vitals import Signs
 from heatwatch import __version__
 from heatwatch.domain.instants import DAY_MS
-from heatwatch.domain.register import Register
+from heatwatch.domain.register import FAR_FUTURE_MS, FAR_PAST_MS, PointRow, Register
 from heatwatch.domain.stops import Stop
 from heatwatch.domain.temperature import Standard
 
@@ -96,14 +99,16 @@ class LiveJudge:
         of_building, of_point = self._block_of_building, self.block_of_point
         owners = (of_point, of_building, of_building[self._home])
         self._places = [_Places.by(owner, len(self._buildings)) for owner in owners]
+        self._fresh = [rows[:1].copy() for rows, _ in self._carried_of()]
         self._seq = np.full(len(self._buildings), -1, dtype=np.int64)
         self._tail = Tail(len(self.state))
         self._service = Service.of(self.timeline)
+        self._first_row = np.searchsorted(self.timeline.rows.point, np.arange(len(self.state) + 1)).astype(np.int64)
         self._due = due_ms(self.timeline, self.state["heard"], self.state["heard_break"], self._every)
         self._standing = np.zeros(len(self.state), dtype=np.bool_)
         self._ahead: _Ahead | None = None
         layout = (_PACKING, *((rows.dtype.descr, rows.shape[1:]) for rows, _ in (*self._fixed(), *self._growing())))
-        self.key = hashlib.sha256(repr((__version__, layout, register, standard, zone.key)).encode()).hexdigest()
+        self.key = _key_of(repr((__version__, layout, standard, zone.key)), register)
         self._settled = NEVER
         self._touched: dict[int, int] = {}
 
@@ -125,9 +130,10 @@ class LiveJudge:
         """
         if not len(code):
             return
-        points, own = np.unique(code.astype(np.int64), return_inverse=True)
-        rows = by_point(own.astype(np.int32), time_ms, temp_c, len(points))
-        late = self._is_late(points, rows.time_ms[rows.first[:-1]])
+        points, own = self._points_of(code)
+        rows = by_point(own, time_ms, temp_c, len(points))
+        first_ms = rows.time_ms[rows.first[:-1]]
+        late = self._is_late(points, first_ms)
         anew = np.unique(self.block_of_point[points[late]])
         straight = ~np.isin(self.block_of_point[points], anew)
         for block in np.unique(self.block_of_point[points]).tolist():
@@ -135,25 +141,48 @@ class LiveJudge:
         if signs is not None:
             chosen = straight[own]
             self._look_at_signs(code[chosen], time_ms[chosen], temp_c[chosen], signs.where(chosen))
-        self._carry(points[straight], rows.of(np.nonzero(straight)[0]))
-        for block in anew.tolist():
-            self._judge_anew(block)
+        if straight.all():
+            self._carry(points, rows)
+        else:
+            self._carry(points[straight], rows.of(np.nonzero(straight)[0]))
+        self._take_in_early(points[straight], first_ms[straight])
+        if len(anew):
+            self._tail.forget(np.nonzero(np.isin(self.block_of_point, anew))[0])
+            for block in anew.tolist():
+                self._judge_anew(block)
+            self._tail.prune(self._settled)
+
+    def _points_of(self, code: Int32) -> tuple[Int64, Int32]:
+        """Return the points that rows are of, and where among them each row's is."""
+        if len(code) * _MANY > len(self.state):
+            return among(code, len(self.state))
+        points, own = np.unique(code.astype(np.int64), return_inverse=True)
+        return points, own.astype(np.int32)
 
     def _is_late(self, points: Int64, first_ms: Int64) -> Bool:
         members, own = self._members.among(points)
-        grid = np.full(len(points), NEVER, dtype=np.int64)
-        np.maximum.at(grid, own, self._buildings["grid"][self._home[members]])
-        return (first_ms <= self.state["heard"][points]) | (first_ms <= grid)
+        homes = self._home[members]
+        done = np.full(len(points), NEVER, dtype=np.int64)
+        np.maximum.at(done, own, np.maximum(self._buildings["grid"], self._compared["taken"])[homes])
+        return (first_ms <= self.state["heard"][points]) | (first_ms <= done)
+
+    def _take_in_early(self, points: Int64, first_ms: Int64) -> None:
+        """Carry on houses whose first rows are older than what is settled, before the tail forgets them."""
+        early = points[first_ms <= self._settled]
+        if len(early):
+            self._watch(np.array(self._homes(early.astype(np.int32)), dtype=np.int64), self._settled)
+            self._trust_others()
 
     def _carry(self, points: Int64, rows: PointRows) -> None:
         carried = carry_points(self.timeline, self.state, self.point_counts, points, rows, self._known())
         self._ended = self._ended.and_also(carried.ended)
-        code = np.repeat(points, np.diff(rows.first)).astype(np.int32)
-        known = ~np.isnan(carried.judged)
-        self._tail.add(code[known], rows.time_ms[known], carried.judged[known])
+        if self._ahead is None and len(points) * _MANY > len(self.state):
+            self._tail.add_by_point(points, PointRows(rows.first, rows.time_ms, carried.judged))
+        else:
+            code, time_ms, judged_c = with_a_value(points, rows.first, rows.time_ms, carried.judged)
+            self._tail.add(code, time_ms, judged_c)
         if self._ahead is not None:
-            behind = known & (rows.time_ms <= self._ahead.until_ms)
-            self._ahead.dirty.update(self._homes(code[behind]))
+            self._ahead.dirty.update(self._homes(code[time_ms <= self._ahead.until_ms]))
         if len(carried.again):
             self._judge_spells_again(carried.again)
         self._noted(points)
@@ -186,8 +215,8 @@ class LiveJudge:
         return vitals.standing(few, self.timeline, as_of_ms, chosen)
 
     def _look_at_signs(self, code: Int32, time_ms: Int64, temp_c: Float64, signs: Signs) -> None:
-        points, own = np.unique(code.astype(np.int64), return_inverse=True)
-        rows = vitals.vital_rows(own.astype(np.int32), time_ms, temp_c, signs, len(points))
+        points, own = self._points_of(code)
+        rows = vitals.vital_rows(own, time_ms, temp_c, signs, len(points))
         faults = carry_vitals(self.timeline, self._vitals, points, rows)
         self._ended = self._ended.with_faults(faults)
         before = self._ailing[points]
@@ -206,9 +235,17 @@ class LiveJudge:
 
     def _noted(self, points: Int64) -> None:
         """Keep beside the state of points what is looked at of all of them at every moment."""
-        state = self.state[points]
-        self._due[points] = due_ms(self.timeline, state["heard"], state["heard_break"], points)
-        self._standing[points] = machine.something_stands(state)
+        rows = self.timeline.rows
+        _note(
+            points,
+            self.state,
+            self._first_row,
+            rows.valid_from,
+            rows.valid_to,
+            rows.break_ms,
+            self._due,
+            self._standing,
+        )
 
     def _homes(self, code: Int32) -> list[int]:
         """Return the buildings of some rows' points."""
@@ -217,9 +254,8 @@ class LiveJudge:
         return homes
 
     def _judge_anew(self, block: int) -> None:
-        points = np.nonzero(self.block_of_point == block)[0]
-        buildings = np.nonzero(self._block_of_building == block)[0]
-        self._forget(block, points, buildings)
+        points, buildings, members = (places.of(block) for places in self._places)
+        self._forget(block, points, buildings, members)
         names = [self.timeline.points[point] for point in points]
         told = self._history.signs(names)
         index, time_ms, temp_c = self._history.rows(names) if told is None else told[:3]
@@ -228,31 +264,17 @@ class LiveJudge:
         self._carry(points, by_point(index, time_ms, temp_c, len(points)))
         self._watch(buildings, self._settled)
         self._trust_others()
-        self._tail.prune(self._settled)
         if self._ahead is not None:
             self._ahead.dirty.update(buildings.tolist())
 
-    def _forget(self, block: int, points: Int64, buildings: Int64) -> None:
-        fresh_rooms, fresh_buildings = heat.fresh_rooms(self.timeline, self._heat)
-        members = np.isin(self._home, buildings)
-        for old, new in zip(heat.remembered(self._rooms), heat.remembered(fresh_rooms), strict=True):
-            old[members] = new[members]
-        self._buildings[buildings] = fresh_buildings[buildings]
-        fresh_members, fresh_compared = neighbours.fresh_members(self.timeline)
-        for old, new in zip(neighbours.remembered(self._neighbours), neighbours.remembered(fresh_members), strict=True):
-            old[members] = new[members]
-        self._compared[buildings] = fresh_compared[buildings]
-        for old, new in zip(
-            vitals.remembered(self._vitals), vitals.remembered(vitals.fresh_vitals(self.timeline)), strict=True
-        ):
-            old[points] = new[points]
+    def _forget(self, block: int, points: Int64, buildings: Int64, members: Int64) -> None:
+        whose = {_POINT: points, _BUILDING: buildings, _MEMBER: members}
+        for (rows, kind), fresh in zip(self._carried_of(), self._fresh, strict=True):
+            rows[whose[kind]] = fresh
         self._ailing[points] = False
         self._distrusted = self._distrusted[~np.isin(self._distrusted["point"], points)]
-        self.state[points] = machine.fresh_state(self.timeline)[points]
-        self.point_counts[points] = 0
         self._noted(points)
         self._ended = self._of_blocks(self._ended, {block}, inside=False)
-        self._tail.forget(points)
 
     def _of_blocks(self, ended: Ended, blocks: Collection[int], *, inside: bool) -> Ended:
         wanted = list(blocks)
@@ -332,12 +354,29 @@ class LiveJudge:
             rows = self._tail.by_point()
         else:
             rows = self._tail.of(np.unique(self._rooms.point[np.isin(self._home, buildings)]))
-        outages = self._watched(self._rooms, self._buildings, buildings, rows, until_ms)
-        faults = carry_neighbours(self.timeline, self._neighbours, self._compared, buildings, rows, until_ms)
+        if len(buildings) < _MANY:
+            outages = self._watched(self._rooms, self._buildings, buildings, rows, until_ms)
+            faults = self._compare(buildings, rows, until_ms)
+        else:  # none of these has anything to do with another, and the compiled loops let other threads go on
+            with ThreadPoolExecutor(1, "comparing-rooms") as thread:
+                comparing = thread.submit(self._compare, buildings, rows, until_ms)
+                outages = self._watched(self._rooms, self._buildings, buildings, rows, until_ms)
+                faults = comparing.result()
         self._ended = self._ended.with_outages(outages).with_faults(faults)
 
+    def _compare(self, buildings: Int64, rows: PointRows, until_ms: int) -> Records:
+        return carry_neighbours(self.timeline, self._neighbours, self._compared, buildings, rows, until_ms)
+
     def _watched(self, rooms: heat.Rooms, state: Records, buildings: Int64, rows: PointRows, until_ms: int) -> Records:
-        return carry_buildings(self.timeline, rooms, state, buildings, rows.first, rows.time_ms, rows.temp_c, until_ms)
+        def watched(some: Int64) -> Records:
+            return carry_buildings(self.timeline, rooms, state, some, rows.first, rows.time_ms, rows.temp_c, until_ms)
+
+        half = len(buildings) // 2
+        if half < _MANY:
+            return watched(buildings)
+        with ThreadPoolExecutor(1, "watching-buildings") as thread:
+            others = thread.submit(watched, buildings[half:])
+            return np.concatenate((watched(buildings[:half]), others.result()))
 
     # --- saving
 
@@ -359,8 +398,11 @@ class LiveJudge:
         blocks = list(islice(self._touched, most))
         for block in blocks:
             del self._touched[block]
-        lasting = [_split(rows, block, blocks) for rows, block in self._growing()] if blocks else []
-        saved = {}
+        saved = dict[str, bytes]()
+        if not blocks:
+            return saved
+        points = np.sort(np.concatenate([self._places[_POINT].of(block) for block in blocks]))
+        lasting = [_split(rows, block, blocks) for rows, block in self._growing(points)]
         for k, block in enumerate(blocks):
             fixed = [rows[places.of(block)] for rows, places in self._fixed()]
             head = (seq, self._settled)
@@ -411,21 +453,24 @@ class LiveJudge:
 
     def _fixed(self) -> list[tuple[NDArray[Any], _Places]]:
         """Return what is carried over of each point, building and member, and where each block's rows are."""
-        points, buildings, members = self._places
+        return [(rows, self._places[kind]) for rows, kind in self._carried_of()]
+
+    def _carried_of(self) -> list[tuple[NDArray[Any], int]]:
+        """Return what is carried over, and whether its rows are of points, buildings or members."""
         return [
-            (self.state, points),
-            (self.point_counts, points),
-            (self._buildings, buildings),
-            *((column, members) for column in heat.remembered(self._rooms)),
-            (self._compared, buildings),
-            *((column, members) for column in neighbours.remembered(self._neighbours)),
-            *((column, points) for column in vitals.remembered(self._vitals)),
+            (self.state, _POINT),
+            (self.point_counts, _POINT),
+            (self._buildings, _BUILDING),
+            *((column, _MEMBER) for column in heat.remembered(self._rooms)),
+            (self._compared, _BUILDING),
+            *((column, _MEMBER) for column in neighbours.remembered(self._neighbours)),
+            *((column, _POINT) for column in vitals.remembered(self._vitals)),
         ]
 
-    def _growing(self) -> list[tuple[NDArray[Any], Int64]]:
-        """Return what is over and what is not settled, each array with the block of each of its rows."""
+    def _growing(self, points: Int64 | None = None) -> list[tuple[NDArray[Any], Int64]]:
+        """Return what is over and (of some points: None, all) what is not settled; each with its rows' blocks."""
         of_point, of_building, ended = self.block_of_point, self._block_of_building, self._ended
-        tail = self._tail.rows()
+        tail = self._tail.rows(points)
         of_tail = of_point[tail[0]]
         return [
             *((table, of_point[table["point"]]) for table in (ended.spells, ended.silences, ended.faults)),
@@ -473,7 +518,44 @@ class _Places:
         return self.place[np.repeat(low - start, count) + np.arange(len(own))], own
 
 
+_MANY = 16
+"""So many buildings are worth a thread; and of a share of the points, one in so many, it is quicker to go over all of
+them than to sort."""
+_AT_ONCE = 10_000
+_ROW_SAYS = attrgetter(*("room_class.value" if one.name == "room_class" else one.name for one in fields(PointRow)))
+_POINT, _BUILDING, _MEMBER = range(3)
 _PACKING = "last arrival, settled and the rows of each array, then the arrays"
+
+
+@compiled
+def _note(
+    points: Int64,
+    state: Records,
+    first_row: Int64,
+    valid_from: Int64,
+    valid_to: Int64,
+    break_ms: Int64,
+    due: Int64,
+    standing: Bool,
+) -> None:
+    """Put down from when on points are silent, as `silence.due_ms`, and whether `machine.unfinished` has any."""
+    for k in range(len(points)):
+        point = points[k]
+        s = state[point]
+        since, wait = s.heard, s.heard_break
+        if since == NEVER:
+            since, wait = valid_from[first_row[point]], break_ms[first_row[point]]
+        known = since != FAR_PAST_MS and since + wait <= valid_to[first_row[point + 1] - 1]
+        due[point] = since + wait if known else FAR_FUTURE_MS
+        standing[point] = s.cold or s.stuck or s.pending or s.bad[0].count > 0 or s.bad[1].count > 0
+
+
+def _key_of(said: str, register: Register) -> str:
+    """Return a digest of what is said and of a register, which may be of a million rows."""
+    digest = hashlib.sha256(said.encode() + repr(register.implied).encode())
+    for begin in range(0, len(register.rows), _AT_ONCE):
+        digest.update(repr([*map(_ROW_SAYS, register.rows[begin : begin + _AT_ONCE])]).encode())
+    return digest.hexdigest()
 
 
 def _changed(faults: Records, others: Records) -> Int64:

@@ -253,9 +253,9 @@ def tables_of(timeline: Timeline) -> Tables:
     )
 
 
-def fresh_state(timeline: Timeline) -> Records:
-    """Return the state of points that have not been heard, shape (points,)."""
-    state = np.zeros(len(timeline.points), dtype=STATE)
+def fresh_state(timeline: Timeline, points: int | None = None) -> Records:
+    """Return the state of points that have not been heard, shape (points,); all of the timeline's where not said."""
+    state = np.zeros(len(timeline.points) if points is None else points, dtype=STATE)
     for field in ("heard", "valid", "judged", "confirmed_at", "warm", "warmer"):
         state[field] = NEVER
     return state
@@ -862,12 +862,6 @@ def latest_valid(first: Int64, time: Int64, value: Float64, tables: Tables, numb
                 break
             i = start
     return latest
-
-
-def something_stands(state: Records) -> NDArray[np.bool_]:
-    """Say of each point whether `unfinished` has anything to list of it."""
-    stands: NDArray[np.bool_] = state["cold"] | state["stuck"] | state["pending"]
-    return stands | (state["bad"]["count"] > 0).any(axis=1)
 
 
 def stuck_now(state: Records) -> Records:

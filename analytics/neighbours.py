@@ -52,6 +52,7 @@ from analytics.faults import DRIFT, FAULT, MOVED
 from analytics.machine import NEVER, Records
 from analytics.timeline import SERVICE, Timeline
 from heatwatch.domain.instants import DAY_MS, HOUR_MS
+from heatwatch.domain.register import FAR_FUTURE_MS
 
 Int64 = NDArray[np.int64]
 Int16 = NDArray[np.int16]
@@ -106,6 +107,13 @@ how far off it is now and was at most [mK], slope [mK/day], for how many days it
 
 BUILDING_STATE = np.dtype([("grid", np.int64), ("taken", np.int64)])
 """`grid` is the last grid instant done; rows up to `taken` have been taken in."""
+
+
+IN_FORCE = np.dtype(
+    [("segment", np.int64), ("until", np.int64), ("since", np.int64), ("hold", np.int64), ("about", np.int64)]
+)
+"""What is in force for a member while a building is carried on: its segment, up to when (excluded), from when on values
+count, how long they hold [ms]; and how many rows it had within the last hour."""
 
 
 class NeighbourNumbers(NamedTuple):
@@ -258,63 +266,122 @@ def _finish(members: Members, member: int, end: int, faults: Records, filled: In
 
 
 @compiled
-def _value_mk(
+def _put_in_force(
     members: Members,
     member: int,
     at: int,
     building: int,
     tables: NeighbourTables,
+    force: Any,
     faults: Records,
     filled: Int64,
-) -> float:
-    """Return a member's value at a grid instant [mK], NaN where unknown; what was before a new row is forgotten."""
+) -> None:
+    """See which register row is in force at a grid instant; what was before a new one is forgotten."""
     point = members.point[member]
-    low, high = tables.seg_first[point], tables.seg_first[point + 1]
-    seg = low + np.searchsorted(tables.seg_start[low:high], at, side="right") - 1
+    last = tables.seg_first[point + 1] - 1
+    seg = force.segment
+    while seg < last and tables.seg_start[seg + 1] <= at:
+        seg += 1
     row = tables.seg_row[seg]
     now = members.now[member]
     if row != now.row:
         if now.row >= 0:
             _finish(members, member, tables.row_from[now.row + 1], faults, filled)  # rows of a point follow each other
         now.row = row
-    if tables.seg_kind[seg] != SERVICE or tables.row_building[row] != building or now.value_at == NEVER:
-        return np.nan
-    if now.value_at < tables.row_from[row] or at - now.value_at > tables.row_hold[row]:
-        return np.nan
-    return float(np.rint(now.value_c * 1000.0))
+    force.segment = seg
+    force.until = tables.seg_start[seg + 1] if seg < last else FAR_FUTURE_MS
+    force.hold = tables.row_hold[row]
+    serves = tables.seg_kind[seg] == SERVICE and tables.row_building[row] == building
+    force.since = tables.row_from[row] if serves else FAR_FUTURE_MS
 
 
 @compiled
-def _hour(members: Members, first: int, last: int, at: int, values_mk: Float64, numbers: NeighbourNumbers) -> None:
+def _middle_two(values: Float64, count: int, k: int) -> tuple[float, float]:
+    """Return the `k`-th smallest of some values and the next one, `k` from 0; the values change places [1]_.
+
+    References
+    ----------
+    .. [1] C. A. R. Hoare, Algorithm 65: Find, Communications of the ACM 4 (1961) 321.
+    """
+    low, high = 0, count - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if k <= j:
+            high = j
+        elif k >= i:
+            low = i
+        else:
+            break
+    following = values[k + 1]
+    for i in range(k + 2, count):
+        following = min(following, values[i])
+    return values[k], following
+
+
+@compiled
+def _hour(
+    members: Members,
+    first: int,
+    last: int,
+    at: int,
+    values_mk: Float64,
+    sorting: Float64,
+    numbers: NeighbourNumbers,
+) -> None:
     """Put down each member's difference from the lower median of the others, and its change within two hours."""
     slot = (at // HOUR_MS) % HOURS
-    order = np.argsort(values_mk)  # NaN last
-    known = len(values_mk) - int(np.isnan(values_mk).sum())
-    members.hour_mk[first:last, slot] = UNKNOWN
-    if known - 1 < numbers.neighbours:
+    known = 0
+    for k in range(last - first):
+        if not np.isnan(values_mk[k]):
+            sorting[known] = values_mk[k]
+            known += 1
+    if known - 1 < max(numbers.neighbours, 1):
+        for member in range(first, last):
+            members.hour_mk[member, slot] = UNKNOWN
         return
-    middle = (known - 2) // 2
-    for rank in range(known):
-        member = first + order[rank]
-        other = order[middle if middle < rank else middle + 1]
-        difference = max(-32_767, min(32_767, int(values_mk[order[rank]] - values_mk[other])))
+    middle, following = _middle_two(sorting, known, (known - 2) // 2)
+    one, two = (slot - 1) % HOURS, (slot - 2) % HOURS
+    for member in range(first, last):
+        value = values_mk[member - first]
+        if np.isnan(value):
+            members.hour_mk[member, slot] = UNKNOWN
+            continue
+        # without the member itself, those above it stay the lower half's
+        other = following if value <= middle else middle
+        difference = max(-32_767, min(32_767, int(value - other)))
         members.hour_mk[member, slot] = difference
         now = members.now[member]
-        for back in (1, 2):
-            before = members.hour_mk[member, (slot - back) % HOURS]
+        for back in (one, two):
+            before = members.hour_mk[member, back]
             if before != UNKNOWN and abs(difference - before) > abs(now.leap_mk):
                 now.leap_mk = max(-32_767, min(32_767, difference - before))
                 now.leap_hour = slot
 
 
 @compiled
-def _close_day(members: Members, member: int, day: int, numbers: NeighbourNumbers) -> None:
-    """Make a day of 24 hours: the mean of their middle half, the extremes, the largest change."""
+def _close_day(members: Members, member: int, day: int, numbers: NeighbourNumbers, known: Int64) -> None:
+    """Make a day of 24 hours: the mean of their middle half, the extremes, the largest change; `known` is room."""
     now = members.now[member]
-    hours = np.sort(members.hour_mk[member])
-    unknown = int((hours == UNKNOWN).sum())
-    known = hours[unknown:].astype(np.int64)
-    count = len(known)
+    count = 0
+    for hour in range(HOURS):
+        difference = int(members.hour_mk[member, hour])
+        if difference != UNKNOWN:
+            at = count
+            while at > 0 and known[at - 1] > difference:
+                known[at] = known[at - 1]
+                at -= 1
+            known[at] = difference
+            count += 1
     line, extreme = day % LINE_DAYS, day % EXTREME_DAYS
     members.leap_mk[member, extreme] = now.leap_mk
     members.leap_hour[member, extreme] = now.leap_hour
@@ -332,23 +399,32 @@ def _close_day(members: Members, member: int, day: int, numbers: NeighbourNumber
 
 
 @compiled
-def _line(ring_mk: Int16, day: int, window: int) -> tuple[bool, float, float, float]:
-    """Fit a line to the known days of a window: whether enough are known, slope [mK/day], value at `day`, scatter [mK].
-
-    The sums are exact; days count back from `day`.
-    """
-    n = st = stt = sy = sty = syy = 0
-    newest, oldest = window, -1
-    for back in range(window):
+def _add_days(sums: Int64, ring_mk: Int16, day: int, begin: int, end: int) -> None:
+    """Add the known days from `begin` to `end` (excluded) days before `day` to the sums of a line."""
+    n, st, stt, sy, sty, syy, newest, oldest = sums
+    for back in range(begin, end):
         y = int(ring_mk[(day - back) % LINE_DAYS])
         if y != UNKNOWN:
+            if n == 0:
+                newest = back
             n += 1
             st -= back
             stt += back * back
             sy += y
             sty -= back * y
             syy += y * y
-            newest, oldest = min(newest, back), max(oldest, back)
+            oldest = back
+    sums[0], sums[1], sums[2], sums[3] = n, st, stt, sy
+    sums[4], sums[5], sums[6], sums[7] = sty, syy, newest, oldest
+
+
+@compiled
+def _line(sums: Int64, window: int) -> tuple[bool, float, float, float]:
+    """Fit a line to the known days of a window: whether enough are known, slope [mK/day], value at `day`, scatter [mK].
+
+    The sums are exact; days count back from `day`.
+    """
+    n, st, stt, sy, sty, syy, newest, oldest = sums
     if n * _KNOWN_OF[1] < window * _KNOWN_OF[0] or newest > 1 or oldest < window - 3:
         return False, 0.0, 0.0, 0.0
     tt, ty, yy = n * stt - st * st, n * sty - st * sy, n * syy - sy * sy
@@ -358,10 +434,14 @@ def _line(ring_mk: Int16, day: int, window: int) -> tuple[bool, float, float, fl
 
 
 @compiled
-def _look_for_drift(members: Members, member: int, day: int, numbers: NeighbourNumbers) -> None:
+def _look_for_drift(members: Members, member: int, day: int, numbers: NeighbourNumbers, sums: Int64) -> None:
     now, ring = members.now[member], members.line_mk[member]
+    added = 0
+    sums[:] = 0
     for window in WINDOWS:
-        known, slope, level, scatter = _line(ring, day, window)
+        _add_days(sums, ring, day, added, window)
+        added = window
+        known, slope, level, scatter = _line(sums, window)
         if not known:
             return  # nor is a longer one
         rise = slope * window
@@ -370,7 +450,9 @@ def _look_for_drift(members: Members, member: int, day: int, numbers: NeighbourN
         falling = -rise >= numbers.fall_mk and scatter <= fall_rough * -rise
         if not rising and not falling:
             continue
-        known, slope, level, scatter = _line(ring, day, window // 2)  # surely after it began
+        half = np.zeros_like(sums)
+        _add_days(half, ring, day, 0, window // 2)
+        known, slope, level, scatter = _line(half, window // 2)  # surely after it began
         if not known:
             continue
         allowed = max(float(_OFF_LINE_MK), _OFF_LINE_SCATTERS * scatter)
@@ -437,12 +519,17 @@ def _leapt(members: Members, member: int, day: int, base: int, sign: int, number
 @compiled
 def _look_for_move(members: Members, member: int, day: int, numbers: NeighbourNumbers) -> None:
     now = members.now[member]
+    newest = day % EXTREME_DAYS
+    newest_low, newest_high = int(members.low_mk[member, newest]), int(members.high_mk[member, newest])
+    may_be_sunny = newest_high - newest_low >= numbers.below_mk + numbers.above_mk
+    if not may_be_sunny and newest_low < numbers.warm_mk:
+        return  # whatever was before
     base = _before_mk(members.line_mk[member], day)
     base_low, base_high = _before_mk(members.low_mk[member], day), _before_mk(members.high_mk[member], day)
     if base == UNKNOWN:
         return
     sunny = warm = 0
-    newest = False
+    shows = False
     for back in range(MOVED_DAYS):
         slot = (day - back) % EXTREME_DAYS
         low, high = int(members.low_mk[member, slot]), int(members.high_mk[member, slot])
@@ -450,11 +537,11 @@ def _look_for_move(members: Members, member: int, day: int, numbers: NeighbourNu
             continue
         both = base_low - low >= numbers.below_mk and high - base_high >= numbers.above_mk
         sunny += int(both)
-        newest = newest or (both and back == 0)
+        shows = shows or (both and back == 0)
         if back < MOVED_HITS:
             warm += int(low - max(base, 0) >= numbers.warm_mk)
     sign = 1 if warm == MOVED_HITS else -1
-    if warm < MOVED_HITS and (sunny < MOVED_HITS or not newest):
+    if warm < MOVED_HITS and (sunny < MOVED_HITS or not shows):
         return
     start = _leapt(members, member, day, base if sign > 0 else base_low, sign, numbers)
     if start != NEVER:
@@ -509,15 +596,16 @@ def _day(
     members: Members, first: int, last: int, day: int, numbers: NeighbourNumbers, faults: Records, filled: Int64
 ) -> None:
     """Close a day, and look what begins and what is over."""
+    room, sums = np.empty(HOURS, dtype=np.int64), np.empty(8, dtype=np.int64)
     for member in range(first, last):
-        _close_day(members, member, day, numbers)
+        _close_day(members, member, day, numbers, room)
         now = members.now[member]
         if now.kind != NOTHING:
             over = _look_for_end(members, member, day, numbers)
             if over != NEVER:
                 _finish(members, member, over, faults, filled)
         elif members.line_mk[member, day % LINE_DAYS] != UNKNOWN:
-            _look_for_drift(members, member, day, numbers)
+            _look_for_drift(members, member, day, numbers, sums)
             if now.kind == NOTHING:
                 _look_for_move(members, member, day, numbers)
             if now.kind != NOTHING:
@@ -540,12 +628,14 @@ def _begin(members: Members, building: int, rows: Int64, time: Int64, judged: Fl
 
 
 @compiled
-def _asleep(members: Members, first: int, last: int, at: int, numbers: NeighbourNumbers) -> bool:
-    """Say whether all that is remembered of these rooms is unknown: days may be passed over."""
-    newest = NEVER
-    for member in range(first, last):
-        newest = max(newest, members.now[member].value_at)
-    return bool(newest < at - numbers.hold_most_ms - (LINE_DAYS + 1) * DAY_MS)
+def _take_in(following: int, end: int, ready: int, about: int, time: Int64) -> int:
+    """Return the first row after `ready`, to be looked for about so many rows on."""
+    at = min(following + about, end)
+    while at > following and time[at - 1] > ready:
+        at -= 1
+    while at < end and time[at] <= ready:
+        at += 1
+    return at
 
 
 @compiled
@@ -604,8 +694,16 @@ def watch(
         Whether all is done; else `faults` is full: make room and call again.
     """
     following = np.empty(len(members.point), dtype=np.int64)
+    most = 0
+    for k in range(len(buildings)):
+        most = max(most, members.first[buildings[k] + 1] - members.first[buildings[k]])
+    values_mk, sorting, force = np.empty(most), np.empty(most), np.empty(most, dtype=IN_FORCE)
+    forgotten_ms = numbers.hold_most_ms + (LINE_DAYS + 1) * DAY_MS
     for k in range(len(buildings)):
         building = buildings[k]
+        first, last = members.first[building], members.first[building + 1]
+        if last - first - 1 < numbers.neighbours:
+            continue  # never enough others
         s = state[building]
         if s.grid == NEVER:
             begin = _begin(members, building, rows, time, judged)
@@ -613,22 +711,38 @@ def watch(
                 continue
             s.grid = begin
             s.taken = begin
-        first, last = members.first[building], members.first[building + 1]
-        values_mk = np.empty(last - first)
+        newest = NEVER
         for member in range(first, last):
-            low, high = rows[members.point[member]], rows[members.point[member] + 1]
-            following[member] = low + np.searchsorted(time[low:high], s.taken, side="right")
+            point = members.point[member]
+            low, high = rows[point], rows[point + 1]
+            following[member] = low + (np.searchsorted(time[low:high], s.taken, side="right") if high > low else 0)
+            newest = max(newest, members.now[member].value_at)
+            one = force[member - first]
+            one.segment = tables.seg_first[point]
+            one.until = NEVER
+            one.about = 0
         while True:
-            if _asleep(members, first, last, s.grid, numbers):
-                s.grid = max(s.grid, _day_before_next(members, first, last, following, rows, time, judged, until))
+            if newest < s.grid - forgotten_ms:  # all that is remembered is unknown: days may be passed over
+                at = _day_before_next(members, first, last, following, rows, time, judged, until)
+                if at > s.grid:
+                    if len(faults) - filled[0] < 2 * (last - first):
+                        return False
+                    s.grid = at
+                    for member in range(first, last):  # the register goes on meanwhile
+                        _put_in_force(members, member, at, building, tables, force[member - first], faults, filled)
             ready = min(s.grid + HOUR_MS, until)
             for member in range(first, last):
-                end, now = rows[members.point[member] + 1], members.now[member]
-                while following[member] < end and time[following[member]] <= ready:
-                    if not np.isnan(judged[following[member]]):
-                        now.value_c = judged[following[member]]
-                        now.value_at = time[following[member]]
-                    following[member] += 1
+                begin, one = following[member], force[member - first]
+                end = _take_in(begin, rows[members.point[member] + 1], ready, one.about, time)
+                one.about = end - begin
+                following[member] = end
+                while end > begin and np.isnan(judged[end - 1]):
+                    end -= 1
+                if end > begin:
+                    now = members.now[member]
+                    now.value_c = judged[end - 1]
+                    now.value_at = time[end - 1]
+                    newest = max(newest, time[end - 1])
             s.taken = max(s.taken, ready)
             if s.grid + HOUR_MS > until:
                 break
@@ -636,8 +750,12 @@ def watch(
                 return False
             s.grid += HOUR_MS
             for member in range(first, last):
-                values_mk[member - first] = _value_mk(members, member, s.grid, building, tables, faults, filled)
-            _hour(members, first, last, s.grid, values_mk, numbers)
+                now, one = members.now[member], force[member - first]
+                if s.grid >= one.until:
+                    _put_in_force(members, member, s.grid, building, tables, one, faults, filled)
+                fresh = now.value_at != NEVER and now.value_at >= one.since and s.grid - now.value_at <= one.hold
+                values_mk[member - first] = np.rint(now.value_c * 1000.0) if fresh else np.nan
+            _hour(members, first, last, s.grid, values_mk[: last - first], sorting, numbers)
             if s.grid % DAY_MS == 0:
                 _day(members, first, last, s.grid // DAY_MS - 1, numbers, faults, filled)
     return True

@@ -93,10 +93,13 @@ def judge_season(
     return Findings(as_of_ms, frames_of(judge.timeline, found), summary)
 
 
-def catch_up(judge: LiveJudge, history: StoredHistory, slices: Sequence[tuple[int, int]]) -> Told:
+def catch_up(
+    judge: LiveJudge, history: StoredHistory, slices: Sequence[tuple[int, int]], as_of_ms: int | None = None
+) -> Told:
     """Feed a judge that has been fed nothing with what lies in `slices` (each `[start, end)` [ms], in order of time).
 
-    The judge is settled on the way for findings at the latest valid reading: these, and later ones, may be asked for.
+    The judge is settled on the way for findings at the latest valid reading, or at `as_of_ms` where that is earlier (a
+    device may be ahead of the clock): these, and later ones, may be asked for.
     """
     unlisted, valid_ms, last_ms = 0, NEVER, NEVER
     for readings in _read_ahead(history.read, slices):
@@ -111,15 +114,18 @@ def catch_up(judge: LiveJudge, history: StoredHistory, slices: Sequence[tuple[in
             point, time_ms, temp_c = point[listed], time_ms[listed], temp_c[listed]
             signs = None if signs is None else signs.where(listed)
         judge.feed(point, time_ms, temp_c, signs=signs)
-        valid_ms = settle(judge)
+        valid_ms = settle(judge, as_of_ms)
     return Told(unlisted, None if valid_ms == NEVER else valid_ms, None if last_ms == NEVER else last_ms)
 
 
-def settle(judge: LiveJudge) -> int:
-    """Settle a judge for findings at the latest valid reading that it was fed; return that moment [ms], or `NEVER`."""
+def settle(judge: LiveJudge, as_of_ms: int | None = None) -> int:
+    """Settle a judge for findings at the latest valid reading that it was fed; return that moment [ms], or `NEVER`.
+
+    Where `as_of_ms` is given, it is settled for no later moment.
+    """
     valid_ms = int(judge.state["valid"].max(initial=NEVER))
     if valid_ms != NEVER:
-        judge.settle(valid_ms)
+        judge.settle(valid_ms if as_of_ms is None else min(valid_ms, as_of_ms))
     return valid_ms
 
 

@@ -216,10 +216,15 @@ def overlapping(spans: Spans, others: Spans) -> Bool:
 
 def _pairs(left: Spans, right: Spans) -> tuple[Int64, Int64]:
     """Pair every row of `left` with every row of `right` that has the same subject."""
-    order = np.argsort(right.subject, kind="stable")
-    subject = right.subject[order]
-    low = np.searchsorted(subject, left.subject)
-    count = np.searchsorted(subject, left.subject, side="right") - low
+    return pairs(left.subject, right.subject)
+
+
+def pairs(left: Int64, right: Int64) -> tuple[Int64, Int64]:
+    """Return the places of every pair of equal numbers, the first from `left` and in its order."""
+    order = np.argsort(right, kind="stable")
+    subject = right[order]
+    low = np.searchsorted(subject, left)
+    count = np.searchsorted(subject, left, side="right") - low
     total = np.concatenate(([0], np.cumsum(count)))
     index = np.repeat(low - total[:-1], count) + np.arange(total[-1])
     return np.repeat(np.arange(len(left)), count), order[index]

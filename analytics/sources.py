@@ -71,6 +71,29 @@ class SourceMap:
             point[moved] = row_at(self._first, self._start, self._point, source, readings.time_ms[moved])
         return point
 
+    def points_within(self, sources: Sequence[str], first_ms: Int64, last_ms: Int64) -> tuple[Int64, Int32]:
+        """Return for whom sources spoke at any time of a span, both ends included.
+
+        Parameters
+        ----------
+        sources, first_ms, last_ms : shape (n,)
+            Spans of time [ms].
+
+        Returns
+        -------
+        tuple
+            Index of a span, and number of a point: one pair for each assignment that the span touches.
+        """
+        number = np.array([self._number.get(source, NOBODY) for source in sources], dtype=np.int64)
+        known = np.nonzero(number != NOBODY)[0]
+        place = np.arange(len(self._start), dtype=np.int32)
+        low = row_at(self._first, self._start, place, number[known], first_ms[known]).astype(np.int64)
+        count = row_at(self._first, self._start, place, number[known], last_ms[known]) - low + 1
+        begin = np.cumsum(count) - count
+        point = self._point[np.repeat(low - begin, count) + np.arange(int(count.sum()))]
+        span = np.repeat(known, count)
+        return span[point != NOBODY], point[point != NOBODY]
+
     def sources(self, points: Sequence[int]) -> list[str]:
         """Return every source that ever spoke for one of `points`."""
         return sorted(set().union(*(self._sources_of[point] for point in points)))

@@ -18,7 +18,6 @@ from heatwatch.domain.amendments import Cause
 from heatwatch.domain.findings import Finding, SubjectKind
 from heatwatch.domain.traces import CLOCK, trace_of
 from heatwatch.records.schema import Arrival
-from heatwatch.stores.readings import ReadingColumns
 
 Int64 = NDArray[np.int64]
 NAMED = 20
@@ -96,15 +95,10 @@ class Traces:
         """The spans that arrived of each point: source, first and last time [ms], rows."""
         spans = [tuple(span) for arrival in self._arrivals for span in arrival.touched]
         found: defaultdict[int, list[tuple[str, int, int, int]]] = defaultdict(list)
-        for end in (1, 2):
-            at_ms = np.array([span[end] for span in spans], dtype=np.int64)
-            seen = ReadingColumns(
-                [span[0] for span in spans], np.arange(len(spans), dtype=np.int32), at_ms, np.zeros(len(spans))
-            )
-            for point, (source, first_ms, last_ms, rows) in zip(
-                self._sources.points(seen).tolist(), spans, strict=True
-            ):
-                found[point].append((source, first_ms, last_ms, rows))
+        bounds = _bounds([span[1:3] for span in spans])
+        of, point = self._sources.points_within([span[0] for span in spans], *bounds)
+        for place, number in zip(of.tolist(), point.tolist(), strict=True):
+            found[number].append(spans[place])
         return found
 
     @cached_property
@@ -118,24 +112,27 @@ class Traces:
 
     def _of_points(self) -> Int64:
         touched = [
-            (source, at_ms, place)
+            (source, span, place)
             for place, arrival in enumerate(self._arrivals)
             for source, *span, _ in arrival.touched
-            for at_ms in span
         ]
-        code = np.arange(len(touched), dtype=np.int32)
-        at_ms = np.array([at_ms for _, at_ms, _ in touched], dtype=np.int64)
-        seen = ReadingColumns([source for source, _, _ in touched], code, at_ms, np.zeros(len(touched)))
+        bounds = _bounds([span for _, span, _ in touched])
+        of, point = self._sources.points_within([source for source, _, _ in touched], *bounds)
         place = np.array([place for _, _, place in touched], dtype=np.int64)
-        point = self._sources.points(seen)
         last = np.full(len(self._timeline.points), NOBODY, dtype=np.int64)
-        np.maximum.at(last, point[point != NOBODY], place[point != NOBODY])
+        np.maximum.at(last, point, place[of])
         return last
 
 
 def arrival_trace(arrival: Arrival) -> str:
     """Return the id of the last message of the commit that an arrival tells of."""
     return trace_of(arrival.worker, arrival.sequence)
+
+
+def _bounds(spans: Sequence[Sequence[int]]) -> tuple[Int64, Int64]:
+    """Return the first and the last moments of spans [ms]."""
+    table = np.array(spans, dtype=np.int64).reshape(-1, 2)
+    return table[:, 0].copy(), table[:, 1].copy()
 
 
 def _latest(number: NDArray[np.int32], place: Int64) -> Int64:

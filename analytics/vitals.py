@@ -221,11 +221,15 @@ def vital_rows(code: Int32, time_ms: Int64, temp_c: Float64, signs: Signs, point
     """
     level, low, lag_ms = signs
     if not _in_order(code, time_ms, temp_c, points):
-        order = np.lexsort((temp_c, time_ms, code))
-        order = order[(code[order] >= 0) & (code[order] < points)]
-        code, time_ms, temp_c = code[order], time_ms[order], temp_c[order]
+        order, first, astray = _by_point(code, time_ms, temp_c, points)
+        if astray.any():
+            chosen = np.repeat(astray, np.diff(first))
+            rows = order[chosen]
+            order[chosen] = rows[np.lexsort((temp_c[rows], time_ms[rows], code[rows]))]
+        time_ms, temp_c = time_ms[order], temp_c[order]
         level, low, lag_ms = level[order], low[order], lag_ms[order]
-    first = np.searchsorted(code, np.arange(points + 1)).astype(np.int64)
+    else:
+        first = np.searchsorted(code, np.arange(points + 1)).astype(np.int64)
     return VitalRows(first, time_ms, temp_c, level, low, lag_ms)
 
 
@@ -240,6 +244,32 @@ def _in_order(code: Int32, time_ms: Int64, temp_c: Float64, points: int) -> bool
         elif i > 0 and code[i] < code[i - 1]:
             return False
     return True
+
+
+@compiled
+def _by_point(code: Int32, time_ms: Int64, temp_c: Float64, points: int) -> tuple[Int64, Int64, Bool]:
+    """Return the rows by point, as they came, where each point's begin, and whose are not by time and value so."""
+    first = np.zeros(points + 1, dtype=np.int64)
+    for i in range(len(code)):
+        if 0 <= code[i] < points:
+            first[code[i] + 1] += 1
+    first = np.cumsum(first)
+    following = first[:-1].copy()
+    order = np.empty(first[-1], dtype=np.int64)
+    for i in range(len(code)):
+        point = code[i]
+        if 0 <= point < points:
+            order[following[point]] = i
+            following[point] += 1
+    astray = np.zeros(points, dtype=np.bool_)
+    for point in range(points):
+        for k in range(first[point] + 1, first[point + 1]):
+            before, this = order[k - 1], order[k]
+            later = time_ms[this] > time_ms[before]
+            if not later and (time_ms[this] < time_ms[before] or not temp_c[this] >= temp_c[before]):
+                astray[point] = True
+                break
+    return order, first, astray
 
 
 # --- battery
@@ -531,11 +561,39 @@ def look(
                 if s.row >= 0:
                     _new_row(point, s, ring, tables.row_from[s.row + 1], faults, filled)
                 s.row = row
-            _battery(point, s, ring, at, rows.level[i], rows.low[i], numbers, faults, filled)
-            if rows.lag_ms[i] != NO_LAG:
+            # Most rows say nothing new. What they change is written down here, all else is left to functions.
+            level, lag, temp_c = rows.level[i], rows.lag_ms[i], rows.temp_c[i]
+            ordinary = False
+            if not rows.low[i] and not s.low:
+                if not level >= 0.0:
+                    ordinary = True
+                    if s.unit == UNIT_UNKNOWN:
+                        s.low_rows = 0
+                elif s.unit == PERCENT and s.day * DAY_MS <= at < (s.day + 1) * DAY_MS:
+                    milli = int(np.rint(level if level >= _LEAST_MILLIVOLTS else level * 1000.0))
+                    if milli > numbers.low_milli:
+                        ordinary = True
+                        s.day_sum += milli
+                        s.day_rows += 1
+                        s.low_rows = 0
+            if not ordinary:
+                _battery(point, s, ring, at, level, rows.low[i], numbers, faults, filled)
+            if lag != NO_LAG:
                 behind_ms = max(numbers.behind_ms, tables.row_hold[row] // 2)  # of a long interval, twice that is held
-                _lag(point, s, at, rows.lag_ms[i], behind_ms, numbers, faults, filled)
-            _same(point, s, at, rows.temp_c[i], numbers, faults, filled)
+                if s.side == WELL_CLOCK and -numbers.ahead_ms < lag < behind_ms:
+                    s.off = False
+                    s.run_start = at
+                    s.run_rows = 1
+                    s.run_least = lag
+                    s.run_most = lag
+                    s.run_beyond = NEVER
+                else:
+                    _lag(point, s, at, lag, behind_ms, numbers, faults, filled)
+            if at != s.last and s.same_rows == 0 and np.isfinite(temp_c):
+                s.last = at
+                s.last_c = temp_c
+            else:
+                _same(point, s, at, temp_c, numbers, faults, filled)
         cursor[0] = k + 1
         cursor[1] = rows.first[k + 1]
     return True

@@ -34,7 +34,7 @@ from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
 from heatwatch.records.schema import Arrival, Base, Cursor, FindingRow, JudgeState, ReadingCount
 from heatwatch.records.upsert import insert_into
-from heatwatch.stores.readings import ReadingColumns, ReadingStore
+from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.findings import record_findings
 from heatwatch.usecases.register import current_register, register_version
 from heatwatch.usecases.roles import Wake, follow
@@ -45,13 +45,12 @@ log = logging.getLogger(__name__)
 
 ROLE = "analytics"
 AT_ONCE = 1000
-"""Arrivals taken in one pass."""
+"""Arrivals read at once."""
 SAVED_WITHIN_MS = 5 * MINUTE_MS
 """How old the saved state of a block that has changed may be: after a restart, what arrived since is fed again."""
 SAVED_AT_LEAST = 20
 _ALL = ""
 """Stands for all blocks: up to which arrival every one of them has been saved."""
-_NONE = np.zeros(0)
 LAWS = ("register", "rules")
 """By which versions of these all was judged last: kept as cursors of these names, after the role's."""
 
@@ -61,7 +60,8 @@ class _Bench:
     """A judge for one version of the register, and what it found last.
 
     `heard` is up to when each source was heard [ms], as far as this judge has been told; `law` what is new about the
-    register or the rules, until it has been recorded what they change.
+    register or the rules, until it has been recorded what they change; `read_up_to` the last arrival that was stored
+    before all that is stored was read.
     """
 
     judge: LiveJudge
@@ -74,6 +74,7 @@ class _Bench:
     supply: SupplyWatch | None = None
     stops: Sequence[Stop] = ()
     stops_version: int = -1
+    read_up_to: int = -1
     saved_ms: int = NEVER
 
 
@@ -142,8 +143,21 @@ class AnalyticsWorker:
             return False
         if register is None or not self._set_up(version, register, cursor, due_ms):
             self._feed(arrivals)
+        if self._wall_clock is not None and len(arrivals) == AT_ONCE:
+            arrivals = self._with_all_that_waits(arrivals)
+            due_ms = max(due_ms, self._wall_clock())
         self._commit(arrivals, cursor, due_ms)
         return True
+
+    def _with_all_that_waits(self, arrivals: list[Arrival]) -> list[Arrival]:
+        """Feed the rest of a backlog: judged in the midst of it, whoever has spoken since would look silent."""
+        every, more = list(arrivals), arrivals
+        while len(more) == AT_ONCE:
+            with self._records.read() as session:
+                more = self._arrivals_after(session, every[-1].seq)
+            self._feed(more)
+            every += more
+        return every
 
     def _arrivals_after(self, session: Session, seq: int) -> list[Arrival]:
         """Return what arrived after `seq`, in order; in a replay up to the first tick, nothing before there is one.
@@ -192,6 +206,7 @@ class AnalyticsWorker:
             saved = session.execute(select(JudgeState.building_id, JudgeState.state).where(JudgeState.key == key))
             states = {row.building_id: row.state for row in saved}
             law = _new_law(session, version)
+            last_seq = session.scalar(select(func.max(Arrival.seq)))
         bench.supply = SupplyWatch(judge.timeline, register, self._store, self._late_most_ms)
         bench.supply.read_everything()
         saved_up_to = int.from_bytes(states.pop(_ALL, b"\xff"), "big", signed=True)
@@ -200,9 +215,11 @@ class AnalyticsWorker:
             self._feed_again(bench, saved_up_to, cursor)
             return False
         bench.law = law
+        if self._wall_clock is not None and last_seq is not None:
+            bench.read_up_to = last_seq
         log.info("judging everything anew", extra={"points": len(names)})
         end_ms = None if self._wall_clock is not None else as_of_ms + 1
-        catch_up(judge, history, planned(*self._store.days(), MOST_ROWS, end_ms))
+        catch_up(judge, history, planned(*self._store.days(), MOST_ROWS, end_ms), as_of_ms)
         return True
 
     def _feed_again(self, bench: _Bench, after: int, cursor: int) -> None:
@@ -215,20 +232,17 @@ class AnalyticsWorker:
                 return
             after = arrivals[-1].seq
             touched = [(source, span, arrival.seq) for arrival in arrivals for source, *span, _ in arrival.touched]
+            span_ms = np.array([span for _, span, _ in touched], dtype=np.int64).reshape(-1, 2)
+            of, point = bench.history.sources.points_within([one[0] for one in touched], span_ms[:, 0], span_ms[:, 1])
+            seq = np.array([one[2] for one in touched], dtype=np.int64)
             unsaved = np.zeros(len(touched), dtype=np.bool_)
-            for end in range(2):
-                at_ms = np.array([span[end] for _, span, _ in touched], dtype=np.int64)
-                seen = ReadingColumns(
-                    [one[0] for one in touched], np.arange(len(touched), dtype=np.int32), at_ms, _NONE
-                )
-                point = bench.history.sources.points(seen)
-                seq = np.array([one[2] for one in touched], dtype=np.int64)
-                known = point != NOBODY
-                unsaved[known] |= bench.judge.unsaved(point[known].astype(np.int64), seq[known])
+            unsaved[of[bench.judge.unsaved(point.astype(np.int64), seq[of])]] = True
             kept = [(source, *span) for (source, span, _), new in zip(touched, unsaved.tolist(), strict=True) if new]
             self._feed_spans(bench, _widest(kept), arrivals[0].seq)
 
     def _feed(self, arrivals: Sequence[Arrival]) -> None:
+        if self._bench is not None:
+            arrivals = [arrival for arrival in arrivals if arrival.seq > self._bench.read_up_to]
         touched = _spans(arrivals)
         if not touched or self._bench is None:
             return

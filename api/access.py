@@ -132,6 +132,7 @@ PAGES: Table = MappingProxyType(
         ("GET", "/rooms/{point_id}/parts.html"): Access(EVERYONE, Stations.CONFINED),
         ("GET", "/rooms/{point_id}/chart.json"): Access(EVERYONE, Stations.CONFINED),
         ("GET", "/rooms/{point_id}/chart.svg"): Access(EVERYONE, Stations.CONFINED),
+        ("GET", "/compliance"): Access(EVERYONE, Stations.CONFINED),
         ("GET", "/tickets"): Access(EVERYONE, Stations.CONFINED),
         ("GET", "/live/tickets.html"): Access(EVERYONE, Stations.CONFINED),
         ("GET", "/tickets/new"): Access(DISPATCHERS | {Role.STATION}, Stations.CONFINED),

@@ -14,7 +14,7 @@ from api import access, deeds, observing, problems, stops
 from api import signing as signing_routes
 from api.console import errors as error_pages
 from api.console import notices as console_notices
-from api.console import pages, room
+from api.console import pages, rates, room
 from api.console import tickets as console_tickets
 from api.console.backing import Console
 from api.console.render import page
@@ -118,7 +118,7 @@ def create_app(  # noqa: PLR0913 - everything that the application tells of is p
     problems.install(app)
     if console is not None:
         app.include_router(room.router)
-        for console_router in (pages.router, console_tickets.router, console_notices.router):
+        for console_router in (pages.router, console_tickets.router, console_notices.router, rates.router):
             app.include_router(console_router)
         error_pages.install(app)
     identify = app.state.identify = access.Identify(records, signing.wall_clock, signing.auto_sign_in)

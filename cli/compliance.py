@@ -12,7 +12,7 @@ import pandas as pd
 
 from analytics.judge import judge
 from analytics.rates import room_sums, tally_readings
-from cli.judging import FILE
+from cli.judging import FILE, evidence_options, other_evidence
 from cli.options import instant
 from heatwatch.domain.compliance import SUBJECT_COLUMNS, By, Per, Rates, columns_of, rates
 from heatwatch.domain.instants import iso
@@ -43,33 +43,24 @@ _SHOWN = (
 @click.argument("readings", type=FILE)
 @click.option("--points", type=FILE, help="Points file; without one every point is an apartment of one building.")
 @click.option("--rules", type=FILE, help="Rules file; without one the rules that come with heatwatch.")
+@evidence_options
 @click.option("--timezone", default="Asia/Shanghai", show_default=True, help="Zone of the local days and hours.")
 @click.option("--as-of", help="Leave out what was measured later.")
 @click.option("--by", type=BYS, default="month", show_default=True, help="Over what time.")
 @click.option("--per", type=PERS, default="station", show_default=True, help="Of what.")
 @click.option("--out", type=FILE, required=True, help="File for the rates, .csv or .parquet.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rates as JSON.")
-def compliance(  # noqa: PLR0913 - one for each option
-    readings: Path,
-    points: Path | None,
-    rules: Path | None,
-    timezone: str,
-    as_of: str | None,
-    by: str,
-    per: str,
-    out: Path,
-    *,
-    as_json: bool,
-) -> None:
+def compliance(readings: Path, timezone: str, by: str, per: str, out: Path, *, as_json: bool, **options: Any) -> None:
     """Say what share of READINGS, of time and of rooms meets the rules; beside it what is in no rate."""
     if out.suffix not in {".csv", ".parquet"}:
         raise BadInput("is neither .csv nor .parquet", where=f"--out {out}")
     zone = time_zone(timezone)
-    standard = read_standard(rules) if rules else default_standard()
-    as_of_ms = instant(as_of, "--as-of") if as_of is not None else None
-    frame = read_readings(readings)
-    register = read_points(points) if points else None
-    findings = judge(frame, register, standard, zone, as_of_ms)
+    standard = read_standard(options["rules"]) if options["rules"] else default_standard()
+    as_of_ms = instant(options["as_of"], "--as-of") if options["as_of"] is not None else None
+    register = read_points(options["points"]) if options["points"] else None
+    other = other_evidence(options, register)
+    frame = read_readings(readings, whole=True)
+    findings = judge(frame, register, standard, zone, as_of_ms, other)
     register = register or Register.implied_by(map(str, frame["point_id"].unique()))
     tallies, timeline, places = tally_readings(frame, register, standard, zone, findings.frames, findings.as_of_ms)
     sums = room_sums(tallies, timeline.points, places, By(by), seasons_of(standard))

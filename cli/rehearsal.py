@@ -290,8 +290,8 @@ class TownMaterial:
         return self.town.points()
 
     def publish(self, publisher: SteppedPublisher, show: Show) -> Progress:
-        """Publish what it sends, as it sends it."""
-        return simulate(self.town, publisher, *self.span_ms, progress=show)
+        """Publish what it sends, as it sends it, the supply of its stations too."""
+        return simulate(self.town, publisher, *self.span_ms, supply=True, progress=show)
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,7 +414,7 @@ def _copy_of(path: Path, copy: Path) -> Records:
 
 
 def _came_live(store: ReadingStore, start_ms: int, end_ms: int) -> bool:
-    """Tell whether arrivals and measurements lie in the same time: in a store that a replay filled they do not."""
+    """Tell whether arrivals lie in the time of measuring: in a store that was filled long afterwards they do not."""
     delays = [
         rows.arrived_ms - rows.time_ms
         for first_ms in range(start_ms, end_ms, DAY_MS)

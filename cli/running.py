@@ -188,7 +188,7 @@ def _live(service: Service, town: Town, speed: float | None, length_s: float | N
 
     def publish() -> None:
         try:
-            simulate(town, publisher, start_ms, start_ms + FOREVER_MS)
+            simulate(town, publisher, start_ms, start_ms + FOREVER_MS, supply=True)
         except BaseException as error:  # noqa: BLE001 - told below, in the main thread
             failed.append(error)
             service.stop.set()

@@ -178,6 +178,7 @@ def replay(
 @_broker_options(required=False)
 @click.option("--speed", help="Simulated seconds a second, or max; by default max, and 1 with --no-clock.")
 @click.option("--clock/--no-clock", default=True, show_default=True, help="Move the clock of a `serve --clock replay`.")
+@click.option("--supply/--no-supply", default=True, show_default=True, help="Publish what flows to stations, too.")
 @click.option("--seed", type=int, help="Another town of the same kind.")
 @click.option("--rooms", type=int, help="Another size.")
 @click.option("--start", help="Another beginning: a moment, or `now`.")
@@ -302,6 +303,7 @@ def _publish(scenario: Scenario, broker: str, options: Mapping[str, Any], *, as_
             publisher,
             scenario.start_ms,
             scenario.end_ms,
+            supply=options["supply"],
             progress=lambda reached: show(reached.now_ms - scenario.start_ms),
         )
     _tell(done, as_json=as_json)

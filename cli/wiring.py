@@ -51,7 +51,7 @@ from ingest.worker import MB, IngestWorker
 
 log = logging.getLogger(__name__)
 
-ROLES = ("ingest", "analytics", "dispatch", "notifier", "api")
+ROLES = ("ingest", "analytics", "rates", "foresight", "dispatch", "notifier", "api")
 LAST_ROLE = "dispatch"
 CONNECT_S = 10.0
 """How long a start waits for the broker, so that nothing published after it said that it runs is missed."""

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dispatch import words
 from dispatch.words import Company
+from heatwatch.domain.instants import from_ms, to_ms
 from heatwatch.domain.life import Deed, Mark
-from heatwatch.domain.tickets import TicketState
+from heatwatch.domain.tickets import TicketKind, TicketState
 from heatwatch.records.schema import NoticeRow, TicketClock, TicketEvent, TicketRow
 from heatwatch.usecases.outbox import Notification
 
 OFFICE, COMPANY = "dispatch", "company"
+DAY_BEGINS_H, NIGHT_BEGINS_H = 7, 21
+"""Local hours between which the office and the stations hear of test points."""
 
 
-def notifications(session: Session, events: Iterable[TicketEvent], company: Company) -> Iterator[Notification]:
-    """Give what is to be told of these lines, one notification for each recipient."""
+def notifications(
+    session: Session, events: Iterable[TicketEvent], company: Company, *, at_night: bool = True
+) -> Iterator[Notification]:
+    """Give what is to be told of these lines, one notification for each recipient.
+
+    Without `at_night`, what is told of test points waits for the morning; events are by the wall clock, then.
+    """
     for event in events:
         if event.kind not in _TELLS:
             continue
         ticket = session.get_one(TicketRow, event.ticket_id)
+        if ticket.kind == TicketKind.SENSOR and event.kind == Mark.AMENDED:
+            continue
         text = _TELLS[event.kind](session, ticket, event, company)
         for recipient in _recipients(ticket, event):
             yield Notification(
@@ -34,7 +46,22 @@ def notifications(session: Session, events: Iterable[TicketEvent], company: Comp
                 ticket_id=ticket.id,
                 notice_id=event.detail.get("notice_id"),
                 trace=str(event.detail.get("trace", "")),
+                next_try_ms=0 if at_night or ticket.kind != TicketKind.SENSOR else morning(event.at_ms, company.zone),
             )
+
+
+def morning(at_ms: int, zone: ZoneInfo) -> int:
+    """Return when a test point may be spoken of: at once by day, at night when the day begins; it wakes nobody.
+
+    >>> from heatwatch.domain.instants import iso
+    >>> iso(morning(1764090000000, ZoneInfo("Asia/Shanghai")))  # 25 November, 01:00
+    '2025-11-25T23:00:00Z'
+    """
+    local = from_ms(at_ms).astimezone(zone)
+    if DAY_BEGINS_H <= local.hour < NIGHT_BEGINS_H:
+        return at_ms
+    day = local.date() + timedelta(days=local.hour >= NIGHT_BEGINS_H)
+    return to_ms(datetime.combine(day, time(DAY_BEGINS_H), zone))
 
 
 def _recipients(ticket: TicketRow, event: TicketEvent) -> list[str]:
@@ -76,6 +103,11 @@ def _amended(_session: Session, ticket: TicketRow, event: TicketEvent, company: 
     return words.about(ticket, words.amended(company, event.detail))
 
 
+def _recovered(_session: Session, ticket: TicketRow, _event: TicketEvent, _company: Company) -> str:
+    measured = ticket.kind == TicketKind.SENSOR
+    return words.about(ticket, f"{'测点已恢复正常' if measured else '室温已达标（或已恢复供热）'}，请核实后办结。")
+
+
 def _says(what: str) -> _Telling:
     def tell(_session: Session, ticket: TicketRow, _event: TicketEvent, _company: Company) -> str:
         return words.about(ticket, what)
@@ -97,8 +129,8 @@ _TELLS: Mapping[str, _Telling] = {
     Mark.RESTORATION: _notice,
     Mark.CORRECTION: _notice,
     Mark.AMENDED: _amended,
-    Mark.RECOVERED: _says("室温已达标（或已恢复供热），请核实后办结。"),
+    Mark.RECOVERED: _recovered,
     Mark.RELAPSED: _says("情况再次出现，请继续处理。"),
-    Mark.GROUNDLESS: _says("据后到的测温数据，原依据已撤销，请核实后撤销工单或继续处理。"),
+    Mark.GROUNDLESS: _says("经重新判定，原依据已撤销，请核实后撤销工单或继续处理。"),
     Deed.FROM_ABOVE: _says("上级转办，请按时限报处理结果（R15）。"),
 }

@@ -1,7 +1,8 @@
 """What decisions rested on, remembered: where only figures have changed since, there is nothing to decide anew.
 
 A cold spell that goes on changes with every reading: how long, how cold. Whose ticket it belongs to hangs on none of
-that. What is remembered only saves work: forgotten, everything is looked at again, and the same is decided.
+that; nor does a point's ticket on how far its thermometer has drifted. What is remembered only saves work: forgotten,
+everything is looked at again, and the same is decided.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dispatch.faults import enough
 from heatwatch.domain.instants import to_ms
 from heatwatch.domain.register import FAR_FUTURE_MS, FAR_PAST_MS, Register
+from heatwatch.domain.temperature import Judging
 from heatwatch.records.schema import FindingRow
 from heatwatch.usecases.register import rooms_in_service
 
@@ -25,7 +28,8 @@ class Standstill:
     Whoever has changed tickets otherwise, or gives a transaction up, calls `forget`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sensor_rows: int = Judging().sensor_rows) -> None:
+        self._sensor_rows = sensor_rows
         self._known: dict[int, Basis] = {}
         self._quiet: set[str] = set()
         self._register: Register | None = None
@@ -50,7 +54,7 @@ class Standstill:
 
     def news(self, rows: Iterable[FindingRow]) -> list[FindingRow]:
         """Return those about which something may have to be decided."""
-        return [row for row in rows if row.station_id not in self._quiet or self._known.get(row.id) != _basis(row)]
+        return [row for row in rows if row.station_id not in self._quiet or self._known.get(row.id) != self._basis(row)]
 
     def decided(self, station: str, rows: Sequence[FindingRow], *, quiet: bool) -> None:
         """Note that everything in a station was decided, and whether that changed nothing; `rows` were news."""
@@ -60,15 +64,15 @@ class Standstill:
             self._quiet.discard(station)
         for row in rows:
             if quiet and row.open:
-                self._known[row.id] = _basis(row)
+                self._known[row.id] = self._basis(row)
             else:
                 self._known.pop(row.id, None)  # what is over hardly changes again
 
-
-def _basis(row: FindingRow) -> Basis:
-    """Return all of a finding that tickets and notices rest on."""
-    place = (row.kind, row.subject_kind, row.subject_id, row.building_id, row.station_id)
-    return (*place, row.start_ms, row.end_ms, row.open, row.confirmed_ms, row.withdrawn, row.detail.get("end_reason"))
+    def _basis(self, row: FindingRow) -> Basis:
+        """Return all of a finding that tickets and notices rest on."""
+        place = (row.kind, row.subject_kind, row.subject_id, row.building_id, row.station_id)
+        span = (row.start_ms, row.end_ms, row.open, row.confirmed_ms, row.withdrawn)
+        return (*place, *span, row.detail.get("end_reason"), row.detail.get("kind"), enough(row, self._sensor_rows))
 
 
 def _edges(register: Register | None) -> list[int]:

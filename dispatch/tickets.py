@@ -10,15 +10,25 @@ from typing import Any
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
+from dispatch.faults import CONFIRMED, MEASURING, Silences, looked_for, ripened
 from dispatch.standstill import Standstill
 from heatwatch.domain.findings import FindingKind, SubjectKind
-from heatwatch.domain.grouping import Action, Join, Merge, Open, Outage, Situation, Spell, Ticket, decide
+from heatwatch.domain.grouping import Action, Fault, Join, Merge, Open, Outage, Situation, Spell, Ticket, decide
 from heatwatch.domain.instants import from_ms, iso
 from heatwatch.domain.life import Mark
 from heatwatch.domain.notices import NoticeState
 from heatwatch.domain.register import Register
 from heatwatch.domain.temperature import Standard
-from heatwatch.domain.tickets import AT_WORK, EMERGENCIES, OUTAGE_RULE, REPORTED, Scope, TicketKind, TicketState
+from heatwatch.domain.tickets import (
+    AT_WORK,
+    EMERGENCIES,
+    OUTAGE_RULE,
+    REPORTED,
+    SENSOR_RULE,
+    Scope,
+    TicketKind,
+    TicketState,
+)
 from heatwatch.records.audit import acting
 from heatwatch.records.schema import FindingChange, FindingRow, NoticeRow, TicketEvent, TicketFinding, TicketRow
 from heatwatch.usecases.documents import NOTICE, note_document
@@ -26,7 +36,8 @@ from heatwatch.usecases.register import row_at
 from heatwatch.usecases.tickets import HEATWATCH, Known, note, refresh
 
 EVIDENCE_MAX = 24
-TICKET_WORTHY = frozenset({FindingKind.COLD_SPELL, FindingKind.HEAT_OUTAGE})
+HEATING = frozenset({FindingKind.COLD_SPELL, FindingKind.HEAT_OUTAGE})
+TICKET_WORTHY = HEATING | MEASURING
 
 Evidence = Callable[[Collection[str], int, int], Sequence[tuple[str, int, float]]]
 """Gives the violating readings (point, time [ms], temperature [degC]) of points in [start, end), in time order."""
@@ -57,15 +68,17 @@ def dispatch(
     whose point has moved may turn out to have begun elsewhere: its ticket's station is looked at, too.
     `closed` are tickets that were closed since: what still goes on of them gets a ticket of its own, and so does what
     goes on again of any that was closed before. `standstill` remembers what was decided last. `amended` is what has
-    been taken back of findings since, by their numbers: it is noted on their tickets and notices.
+    been taken back of findings since, by their numbers: it is noted on their tickets and notices. A silence becomes
+    reason enough for a ticket as time passes: where one has, is looked at, too.
     """
     acting(session, HEATWATCH, by.at_ms)
-    remembered = standstill or Standstill()
+    remembered = standstill or Standstill(by.standard.judging.sensor_rows)
     rooms = remembered.rooms(by.register, by.at_ms)
     worthy = remembered.news(row for row in changed if row.kind in TICKET_WORTHY)
     touched = _follow(session, worthy, by, amended)
     left = _release(session, [*_going_on(session, closed), *worthy], by)
-    looked_at = sorted({row.station_id for row in (*worthy, *left)} | _stations(session, touched))
+    ripe = ripened(session, by.at_ms, by.standard.judging)
+    looked_at = sorted({row.station_id for row in (*worthy, *left)} | _stations(session, touched) | ripe)
     for station in looked_at:
         writer, actions = _Writer(session, by), decide(_situation(session, station, by, rooms))
         writer.apply(actions)
@@ -203,7 +216,7 @@ def _situation(session: Session, station: str, by: Dispatch, rooms: Mapping[str,
     loose = session.scalars(
         select(FindingRow)
         .outerjoin(TicketFinding, TicketFinding.finding_id == FindingRow.id)
-        .where(FindingRow.station_id == station, FindingRow.kind.in_(sorted(TICKET_WORTHY)))
+        .where(FindingRow.station_id == station, FindingRow.kind.in_(sorted(HEATING)))
         .where(TicketFinding.finding_id.is_(None), FindingRow.withdrawn.is_(False))
         .where(or_(FindingRow.kind == FindingKind.HEAT_OUTAGE, FindingRow.confirmed_ms.is_not(None)))
         .order_by(FindingRow.id)
@@ -211,7 +224,8 @@ def _situation(session: Session, station: str, by: Dispatch, rooms: Mapping[str,
     spells, outages = _sorted_out(loose, by.register)
     judging = by.standard.judging
     at_work = _at_work(session, station, by)
-    return Situation(at_work, spells, outages, rooms, judging.group_min, judging.group_after_h)
+    faults = _faults(session, station, at_work, by)
+    return Situation(at_work, spells, outages, rooms, judging.group_min, judging.group_after_h, faults)
 
 
 def _sorted_out(rows: Iterable[FindingRow], register: Register | None) -> tuple[list[Spell], list[Outage]]:
@@ -229,6 +243,28 @@ def _spell(row: FindingRow, register: Register | None) -> Spell:
     point = row_at(register, row.subject_id, row.start_ms) if register is not None else None
     room = row.subject_id if point is None else point.room
     return Spell(row.id, row.subject_id, room, row.building_id, row.station_id, row.start_ms, row.end_ms)
+
+
+def _faults(session: Session, station: str, at_work: Iterable[Ticket], by: Dispatch) -> list[Fault]:
+    """Return what is wrong with points and has no ticket: what opens one now, and what one that is at work takes."""
+    since: dict[str, int] = {}
+    for ticket in at_work:
+        if ticket.kind is TicketKind.SENSOR:
+            place = ticket.point_id or ticket.building_id or ticket.station_id
+            since[place] = min(ticket.cause_start_ms, since.get(place, ticket.cause_start_ms))
+    rows = looked_for(session, station, since)
+    silences = Silences(session, station, rows, by.standard.judging)
+    return [_fault(row, by.register, opens=silences.opens(row, by.at_ms)) for row in rows if not silences.larger(row)]
+
+
+def _fault(row: FindingRow, register: Register | None, *, opens: bool = True) -> Fault:
+    if row.subject_kind != SubjectKind.POINT:
+        building = row.building_id if row.subject_kind == SubjectKind.BUILDING else ""
+        return Fault(row.id, "", None, building, row.station_id, row.start_ms, row.end_ms, opens)
+    point = row_at(register, row.subject_id, row.start_ms) if register is not None else None
+    room = row.subject_id if point is None else point.room
+    place = (row.building_id, row.station_id)
+    return Fault(row.id, row.subject_id, room, *place, row.start_ms, row.end_ms, opens)
 
 
 def _outage(row: FindingRow) -> Outage:
@@ -253,8 +289,9 @@ def _at_work(session: Session, station: str, by: Dispatch) -> list[Ticket]:
     return [_ticket(row, held.get(row.id, ()), by.register) for row in rows]
 
 
-def _ticket(row: TicketRow, rests_on: Iterable[FindingRow], register: Register | None) -> Ticket:
-    spells, outages = _sorted_out(rests_on, register)
+def _ticket(row: TicketRow, rests_on: Collection[FindingRow], register: Register | None) -> Ticket:
+    spells, outages = _sorted_out((one for one in rests_on if one.kind in HEATING), register)
+    faults = [_fault(one, register) for one in rests_on if one.kind in MEASURING]
     return Ticket(
         row.id,
         TicketKind(row.kind),
@@ -266,6 +303,8 @@ def _ticket(row: TicketRow, rests_on: Iterable[FindingRow], register: Register |
         tuple(spells),
         tuple(outages),
         row.finished_ms,
+        row.point_id,
+        tuple(faults),
     )
 
 
@@ -306,6 +345,7 @@ class _Writer:
             station_id=ticket.station_id,
             building_id=ticket.building_id,
             room_id=ticket.room,
+            point_id=ticket.point_id,
             rule="",
             opened_ms=self._by.at_ms,
             cause_start_ms=ticket.cause_start_ms,
@@ -328,6 +368,8 @@ class _Writer:
         note(self._session, ticket_id, self._by.at_ms, Mark.FINDING_ADDED, _told(row))
         if held.state != "open":
             _note_state(self._session, held, row, self._by)
+        if row.kind == FindingKind.SENSOR_FAULT:
+            self.touched |= _doubt(self._session, ticket_id, row, self._by)
 
     def _merge(self, ticket_id: int, into: int) -> None:
         session, at_ms = self._session, self._by.at_ms
@@ -342,12 +384,44 @@ class _Writer:
 
     def _rest(self, row: TicketRow) -> None:
         """Write the rule, the point and the evidence of an opened ticket."""
+        if row.kind == TicketKind.SENSOR:
+            row.rule = SENSOR_RULE
+            return
         spells = _cold(self._session, row.id)
         rules = {rule for spell in spells for rule in str(spell.detail.get("rule", "")).split("+")}
         row.rule = OUTAGE_RULE if row.kind == TicketKind.HEAT_OUTAGE else "+".join(sorted(rules))
         if spells:
             row.point_id = spells[0].subject_id if row.scope == Scope.ROOM else None
             row.evidence = _evidence(spells, self._by)
+
+
+def _doubt(session: Session, ticket_id: int, fault: FindingRow, by: Dispatch) -> set[int]:
+    """Note on the tickets of cold rooms that rested on a point's readings that they may be wrong, and on the point's.
+
+    Of the kinds that leave no reading to be trusted; what was withdrawn for it stays on its ticket. Once a pair.
+    """
+    if fault.detail.get("kind") not in CONFIRMED:
+        return set()
+    meets = (FindingRow.end_ms.is_(None)) | (FindingRow.end_ms >= fault.start_ms)
+    if fault.end_ms is not None:
+        meets &= FindingRow.start_ms <= fault.end_ms
+    cold = (
+        select(TicketFinding.ticket_id)
+        .join(FindingRow, FindingRow.id == TicketFinding.finding_id)
+        .join(TicketRow, TicketRow.id == TicketFinding.ticket_id)
+        .where(FindingRow.kind == FindingKind.COLD_SPELL, FindingRow.subject_id == fault.subject_id, meets)
+        .where(TicketRow.state.in_([str(state) for state in AT_WORK]))
+        .order_by(TicketFinding.ticket_id)
+        .distinct()
+    )
+    said = select(TicketEvent.detail).where(TicketEvent.ticket_id == ticket_id, TicketEvent.kind == Mark.CONCERNS)
+    named = {detail["ticket_id"] for detail in session.scalars(said)}
+    doubted = set(session.scalars(cold)) - named
+    for number in sorted(doubted):
+        about = {"finding_id": fault.id, "trace": fault.trace}
+        note(session, number, by.at_ms, Mark.DOUBTED, {"ticket_id": ticket_id, **about})
+        note(session, ticket_id, by.at_ms, Mark.CONCERNS, {"ticket_id": number, **about})
+    return doubted
 
 
 def _hand_over_notices(session: Session, ticket_id: int, into: int) -> None:

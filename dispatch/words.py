@@ -16,6 +16,7 @@ from heatwatch.records.schema import TicketClock, TicketRow
 
 STEPS: Mapping[str, str] = {
     "start": "组织抢修",
+    Deed.TAKE: "受理",
     Deed.ASSIGN: "派工",
     Deed.CONTACT: "联系用户",
     Deed.OPINION: "报处理意见",

@@ -79,7 +79,7 @@ class DispatchWorker:
         self._company = Company(company, hotline, self._zone)
         self._wall_clock, self._look_at_ms = wall_clock, 0
         self._register = RegisterInForce()
-        self._standstill = Standstill()
+        self._standstill = Standstill(standard.judging.sensor_rows)
         self._left_at: tuple[int, int] | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -133,7 +133,7 @@ class DispatchWorker:
         session.flush()
         events = [*deeds, *events_since(session, held)]
         if events:
-            put(session, notifications(session, events, self._company))
+            put(session, notifications(session, events, self._company, at_night=self._wall_clock is None))
         session.merge(Cursor(name=DEEDS, change_seq=feed_end(session)))
         return events
 

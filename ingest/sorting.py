@@ -67,9 +67,14 @@ class Clock:
         return None if self.now_ms is None else self.now_ms + self.move_ms
 
     def arrived(self, message: Message, reading: Reading) -> int:
-        """Return when a reading arrived by this clock [ms]; before a replay's first tick, as it was measured."""
-        at_ms = self.at(message)
-        return reading.time_ms if at_ms is None else at_ms
+        """Return when a reading arrived by this clock [ms].
+
+        In a replay that is not before its last tick, nor before the reading was measured; more is not known, and later
+        it would make every clock a slow one by the length of a step.
+        """
+        if not self.replayed:
+            return message.arrived_ms
+        return reading.time_ms if self.now_ms is None else max(self.now_ms, reading.time_ms)
 
     def after(self, tick: Tick | None) -> Clock:
         """Return the clock as it stands after a tick."""

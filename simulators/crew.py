@@ -42,6 +42,13 @@ _AFTER_STOP: Sequence[tuple[Deed, float, Mapping[str, str]]] = (
     (Deed.FINISH, 30, {"text": "已恢复供热，压力、温度正常"}),
     (Deed.RECEIPT, 60, {"text": "已逐户告知", "contact": "见用户档案"}),
 )
+_POINT: Sequence[tuple[Deed, float, Mapping[str, str]]] = (
+    (Deed.TAKE, 45, {}),
+    (Deed.ASSIGN, 90, {"person": "仪表班"}),
+    (Deed.ON_SITE, 1500, {"text": "已到测点检查"}),
+    (Deed.CAUSE, 1515, {"text": "测温终端故障"}),
+    (Deed.FINISH, 1530, {"text": "已更换测温终端，核对读数正常"}),
+)
 _FOLLOW_UP_MS = 50 * HOUR_MS
 Planned = tuple[Deed, int, Mapping[str, str]]
 """A deed, from when on [ms], and what is said with it."""
@@ -92,7 +99,8 @@ class Crew:
         late_ms = round(chance.uniform(20, 90)) * MINUTE_MS if chance.random() < _LATE_SHARE else 0
         pace = chance.uniform(0.6, 1.3)
         stop = row.kind == TicketKind.HEAT_OUTAGE
-        plan = _timed(_STOP if stop else _LOW, row.opened_ms + (0 if stop else late_ms), pace)
+        usual = _POINT if row.kind == TicketKind.SENSOR else _LOW
+        plan = _timed(_STOP if stop else usual, row.opened_ms + (0 if stop else late_ms), pace)
         if stop and stop_end_ms is not None:
             plan += _timed(_AFTER_STOP, max(stop_end_ms, row.opened_ms), pace)
         return [*plan, *_ending(row, groundless=groundless)]
@@ -107,9 +115,10 @@ def _ending(row: TicketRow, *, groundless: bool) -> list[Planned]:
     if row.finished_ms is None:
         return []
     at_ms = row.finished_ms + _FOLLOW_UP_MS
+    point = row.kind == TicketKind.SENSOR
     if row.recovered_ms is None and not groundless:
-        return [(Deed.REOPEN, at_ms, {"text": "回访时室温仍不达标，继续处理"})]
-    return [(Deed.FOLLOW_UP, at_ms, {"text": "用户反映室温正常，满意"})]
+        return [(Deed.REOPEN, at_ms, {"text": f"回访时{'测点数据仍不正常' if point else '室温仍不达标'}，继续处理"})]
+    return [(Deed.FOLLOW_UP, at_ms, {"text": "测点数据已核实正常" if point else "用户反映室温正常，满意"})]
 
 
 def _taken_already(deed: Deed, row: TicketRow) -> bool:

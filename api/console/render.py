@@ -21,7 +21,12 @@ from heatwatch.domain.people import Person
 from heatwatch.errors import Unavailable
 
 LANGUAGE_COOKIE = "lang"
-NAVIGATION = (("/", "nav.now"), ("/tickets", "nav.tickets"), ("/notices", "nav.notices"))
+NAVIGATION = (
+    ("/", "nav.now"),
+    ("/tickets", "nav.tickets"),
+    ("/notices", "nav.notices"),
+    ("/compliance", "nav.compliance"),
+)
 """Path and text of each entry, in order."""
 TEMPLATES = Path(__file__).with_name("templates")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, cast
 
@@ -22,7 +24,7 @@ from api.console.render import page, part, words_of
 from api.console.sending import Ready
 from api.console.words import Words
 from api.models import InstantQuery
-from heatwatch.domain.instants import DAY_MS, MINUTE_MS, to_ms
+from heatwatch.domain.instants import DAY_MS, MINUTE_MS, SECOND_MS, to_ms
 from heatwatch.domain.local_time import offsets
 from heatwatch.domain.register import PointRow
 from heatwatch.domain.temperature import Limit
@@ -35,6 +37,8 @@ DAYS = (1, 7, 30)
 LONGEST_DAYS = 92
 EVIDENCE_SHOWN = 24
 _YEAR_S = 365 * 24 * 3600
+_FIGURE = re.compile(r"(\w+)=([-+]?[\d.]+)")
+"""One figure of a sensor fault's detail, without its unit."""
 
 router = APIRouter(include_in_schema=False)
 
@@ -250,11 +254,11 @@ def _reading(story: RoomStory, place: int) -> Reading:
 
 
 def _parts(words: Words, story: RoomStory) -> Ready:
-    html = part(words, "room_parts.html", **_context(story))
+    html = part(words, "room_parts.html", **_context(words, story))
     return Ready.of(html.encode(), "text/html; charset=utf-8")
 
 
-def _context(story: RoomStory) -> dict[str, Any]:
+def _context(words: Words, story: RoomStory) -> dict[str, Any]:
     every = (*story.spells, *story.silences, *story.faults, *story.outages)
     return {
         "story": story,
@@ -262,7 +266,28 @@ def _context(story: RoomStory) -> dict[str, Any]:
         "details": {row.id: shown_detail(row, story.as_of_ms) for row in every},
         "now_limit": story.steps[-1].limit,
         "paused": _paused,
+        "fault_told": partial(fault_told, words),
     }
+
+
+def fault_told(words: Words, detail: Mapping[str, str]) -> str:
+    """Say what a sensor fault is, in words; as its file has it, where there are none for it.
+
+    >>> from zoneinfo import ZoneInfo
+    >>> fault_told(Words("zh", ZoneInfo("Asia/Shanghai")), {"kind": "clock", "detail": "n=560 off=-5620s"})
+    '慢 1 小时 33 分，共 560 条'
+    """
+    kind, said = detail["kind"], dict(_FIGURE.findall(detail["detail"]))
+    if kind == "low_battery" and "days_left" in said:
+        kind = "days_left"
+    if kind == "clock" and "off" in said:
+        off_s = int(said["off"])
+        kind = "slow" if off_s < 0 else "fast" if off_s else "stands"
+        said["off"] = words.span(abs(off_s) * SECOND_MS)
+    try:
+        return words.t_of("room_page.fault_told", kind, **said)
+    except KeyError:
+        return detail["detail"]
 
 
 def _paused(row: PointRow) -> tuple[int | None, int | None] | None:

@@ -19,7 +19,7 @@ from api.console.backing import Backed, Console
 from api.console.render import page
 from api.deeds import EARLIEST, LATEST, DeedBody, Line, Number, ReportBody, Words, acted, reported
 from api.routes import Backed as Interface
-from heatwatch.domain.findings import FindingKind
+from heatwatch.domain.findings import SubjectKind
 from heatwatch.domain.life import DOERS, NEEDS, Deed
 from heatwatch.domain.people import Person
 from heatwatch.domain.tickets import REPORTED, TicketKind
@@ -249,7 +249,7 @@ def _step(deed: Deed) -> Step:
 
 def _rooms_of(session: Session, findings: Collection[FindingRow]) -> dict[str, str]:
     """Return the room of each point that a ticket's findings speak of."""
-    points = {row.subject_id for row in findings if row.kind == FindingKind.COLD_SPELL}
+    points = {row.subject_id for row in findings if row.subject_kind == SubjectKind.POINT}
     register = current_register(session) if points else None
     rows = () if register is None else register[1].rows
     return {row.point_id: row.room for row in rows if row.point_id in points}

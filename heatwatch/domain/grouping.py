@@ -57,11 +57,39 @@ class Outage:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """A point that measures wrongly or is silent; or the silence of a building or station (`point_id` is empty).
+
+    `opens` says whether it is reason enough for a ticket; one that is not joins the ticket that its point has.
+    """
+
+    finding_id: int
+    point_id: str
+    room: str | None
+    building_id: str
+    station_id: str
+    start_ms: int
+    end_ms: int | None
+    opens: bool = True
+
+    @property
+    def scope(self) -> Scope:
+        """Room, building or station."""
+        if self.point_id:
+            return Scope.ROOM
+        return Scope.BUILDING if self.building_id else Scope.STATION
+
+    def reaches(self, instant_ms: int) -> bool:
+        """Tell whether it had not ended before `instant_ms`."""
+        return self.end_ms is None or self.end_ms >= instant_ms
+
+
+@dataclass(frozen=True, slots=True)
 class Ticket:
     """A ticket at work with what it rests on. An `id` below zero stands for one that is being opened.
 
     `cause_start_ms` is when its cause began as it was opened [ms]. Findings that were withdrawn since are not among
-    its `spells` and `outages`. `finished_ms` is when its repair was finished, None while it goes on.
+    its `spells`, `outages` and `faults`. `finished_ms` is when its repair was finished, None while it goes on.
     """
 
     id: int
@@ -74,6 +102,8 @@ class Ticket:
     spells: tuple[Spell, ...] = ()
     outages: tuple[Outage, ...] = ()
     finished_ms: int | None = None
+    point_id: str | None = None
+    faults: tuple[Fault, ...] = ()
 
     @property
     def goes_on(self) -> bool:
@@ -148,6 +178,8 @@ class Situation:
         How many rooms a group has at least.
     group_after_h
         How long after a stop a room that turns cold is still put down to it [h].
+    faults
+        What is wrong with points, and no ticket has yet; what is part of a larger silence is not among them.
     """
 
     tickets: Sequence[Ticket] = ()
@@ -156,6 +188,7 @@ class Situation:
     rooms_in_service: Mapping[str, int] = field(default_factory=dict)
     group_min: int = 3
     group_after_h: float = 6.0
+    faults: Sequence[Fault] = ()
 
 
 def decide(situation: Situation) -> list[Action]:
@@ -169,6 +202,9 @@ def decide(situation: Situation) -> list[Action]:
     - Else, when more than half of a building's rooms in service, and at least `group_min`, are cold at one time,
       they have one ticket; those opened earlier merge into it, and rooms that turn cold later join it.
     - Else a room has one ticket of its own, for all its spells until its repair is finished.
+    - What is wrong with a point is no matter of heat (R7): it opens a ticket of the point, one at a time, and what is
+      found of the point besides joins that. A building or a station that is silent at once has one ticket; those of
+      buildings that were silent at the same time merge into their station's.
 
     A ticket whose repair is finished merges into no other; what began before its end still joins it.
     """
@@ -180,6 +216,7 @@ def decide(situation: Situation) -> list[Action]:
         waiting[spell.building_id].append(spell)
     for building in sorted(board.buildings().union(waiting)):
         _place_spells(board, situation, building, waiting[building])
+    _place_faults(board, situation.faults)
     return board.actions
 
 
@@ -191,12 +228,15 @@ class _Board:
         self.group_after_ms = group_after_ms
         self._low: defaultdict[str, dict[int, Ticket]] = defaultdict(dict)
         self._stops: dict[int, Ticket] = {}
+        self._faulty: dict[int, Ticket] = {}
         for ticket in sorted(tickets, key=lambda one: one.id):
             self._shelf(ticket)[ticket.id] = ticket
         self._opened = 0
 
     def _shelf(self, ticket: Ticket) -> dict[int, Ticket]:
         """Return where a ticket is kept: rooms' and groups' by building, so that a building costs its own tickets."""
+        if ticket.kind is TicketKind.SENSOR:
+            return self._faulty
         return self._low[ticket.building_id] if ticket.kind is TicketKind.LOW_TEMPERATURE else self._stops
 
     def buildings(self) -> set[str]:
@@ -213,19 +253,26 @@ class _Board:
     def emergencies(self, *scopes: Scope) -> list[Ticket]:
         return [one for one in self._stops.values() if one.scope in scopes]
 
-    def open(self, kind: TicketKind, scope: Scope, cause: Spell | Outage, room: str | None = None) -> Ticket:
+    def faulty(self) -> list[Ticket]:
+        return [*self._faulty.values()]
+
+    def open(self, kind: TicketKind, scope: Scope, cause: Spell | Outage | Fault, room: str | None = None) -> Ticket:
         """Open a ticket under the next number below zero; what it rests on joins it."""
         self._opened += 1
         made = Ticket(-self._opened, kind, scope, cause.station_id, cause.building_id, cause.start_ms, room)
+        if isinstance(cause, Fault):
+            made = replace(made, point_id=cause.point_id or None)
         self._shelf(made)[made.id] = made
         self.actions.append(Open(made))
         return made
 
-    def join(self, ticket: Ticket, one: Spell | Outage) -> None:
+    def join(self, ticket: Ticket, one: Spell | Outage | Fault) -> None:
         shelf = self._shelf(ticket)
         held = shelf[ticket.id]
         if isinstance(one, Spell):
             shelf[ticket.id] = replace(held, spells=(*held.spells, one))
+        elif isinstance(one, Fault):
+            shelf[ticket.id] = replace(held, faults=(*held.faults, one))
         else:
             shelf[ticket.id] = replace(held, outages=(*held.outages, one))
         self.actions.append(Join(ticket.id, one.finding_id))
@@ -234,11 +281,11 @@ class _Board:
         gone, shelf = self._shelf(gone).pop(gone.id), self._shelf(into)
         held = shelf[into.id]
         spells, outages = held.spells + gone.spells, held.outages + gone.outages
-        shelf[into.id] = replace(held, spells=spells, outages=outages)
+        shelf[into.id] = replace(held, spells=spells, outages=outages, faults=held.faults + gone.faults)
         self.actions.append(Merge(gone.id, into.id))
 
 
-def _in_time(one: Spell | Outage) -> tuple[int, int]:
+def _in_time(one: Spell | Outage | Fault) -> tuple[int, int]:
     return one.start_ms, one.finding_id
 
 
@@ -377,3 +424,50 @@ def _join_rooms(board: _Board, building: str, spells: Iterable[Spell]) -> None:
             ticket = board.open(TicketKind.LOW_TEMPERATURE, Scope.ROOM, spell, spell.room)
             own.append(ticket)
         board.join(ticket, spell)
+
+
+def _place_faults(board: _Board, faults: Iterable[Fault]) -> None:
+    """Give every fault that is reason for one its ticket, stations first; the others join where there is one."""
+    own: defaultdict[tuple[Scope, str], list[int]] = defaultdict(list)
+    for ticket in board.faulty():
+        own[_place(ticket)].append(ticket.id)
+    at_work = {ticket.id: ticket for ticket in board.faulty()}
+    for fault in sorted(faults, key=lambda one: (_WIDEST.index(one.scope), not one.opens, *_in_time(one))):
+        mine = (at_work[number] for number in own[_place(fault)])
+        taker = next((one for one in mine if _takes(one, fault)), None)
+        if taker is None and fault.opens:
+            taker = board.open(TicketKind.SENSOR, fault.scope, fault, fault.room)
+            at_work[taker.id] = taker
+            own[_place(fault)].append(taker.id)
+        if taker is not None:
+            board.join(taker, fault)
+    _gather_silences(board)
+
+
+_WIDEST = (Scope.STATION, Scope.BUILDING, Scope.ROOM)
+
+
+def _place(one: Fault | Ticket) -> tuple[Scope, str]:
+    """Return what a ticket of a point, a building or a station is looked up by."""
+    return one.scope, one.point_id or one.building_id or one.station_id
+
+
+def _takes(ticket: Ticket, fault: Fault) -> bool:
+    """Tell whether a fault is of a ticket of its place: it had not ended before, nor begun after the repair."""
+    began_before_the_end = ticket.finished_ms is None or fault.start_ms <= ticket.finished_ms
+    return began_before_the_end and fault.reaches(ticket.cause_start_ms)
+
+
+def _gather_silences(board: _Board) -> None:
+    """Merge the tickets of silent buildings into that of their station, where they were silent at once."""
+    for station in board.faulty():
+        if station.scope is not Scope.STATION or not station.goes_on:
+            continue
+        for ticket in board.faulty():
+            if ticket.scope is Scope.BUILDING and ticket.goes_on and _at_once(station, ticket):
+                board.merge(ticket, station)
+
+
+def _at_once(station: Ticket, building: Ticket) -> bool:
+    whole = [one for one in station.faults if one.scope is Scope.STATION]
+    return any(one.reaches(part.start_ms) and part.reaches(one.start_ms) for one in whole for part in building.faults)

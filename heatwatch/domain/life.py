@@ -114,11 +114,15 @@ class Mark(StrEnum):
     GROUNDLESS = "groundless"
     RESTORATION = "restoration_announced"
     CORRECTION = "correction_announced"
+    DOUBTED = "doubted"
+    """On a ticket of a cold room: its point is at fault; names the ticket of the point."""
+    CONCERNS = "concerns"
+    """On a ticket of a point: names the ticket of a cold room that rested on its readings."""
 
 
 START = "start"
 """The step that is done by taking the ticket (R11)."""
-_NO_STEPS = frozenset({Deed.TAKE, Deed.FROM_ABOVE, Deed.LEAK, Deed.REOPEN, Deed.EXPLAIN, Deed.COMMENT, Deed.WITHDRAW})
+_NO_STEPS = frozenset({Deed.FROM_ABOVE, Deed.LEAK, Deed.REOPEN, Deed.EXPLAIN, Deed.COMMENT, Deed.WITHDRAW})
 _DOES: Mapping[str, str] = {Deed.TAKE: START, Mark.ANNOUNCED: Mark.NOTICE}
 STEPS = (START, *(str(deed) for deed in Deed if deed not in _NO_STEPS), str(Mark.WARNING), str(Mark.NOTICE))
 """What a rule may set a deadline for."""
@@ -171,6 +175,9 @@ class Facts:
         When the heat was back; None while it is not, or where the ticket is about no stop.
     groundless
         Whether everything that it rests on was withdrawn; true of a ticket that a person opened, too.
+    faulty_ms
+        Of a point's ticket: since when the company could know that it measures wrongly or not at all; None while only
+        its battery is low.
     """
 
     kind: TicketKind
@@ -178,6 +185,7 @@ class Facts:
     cause_start_ms: int
     stop_end_ms: int | None = None
     groundless: bool = False
+    faulty_ms: int | None = None
 
 
 def standing(log: Iterable[Event]) -> Standing:
@@ -192,7 +200,9 @@ def standing(log: Iterable[Event]) -> Standing:
             sent = str(event.detail.get("person", ""))
         elif event.kind == Deed.REOPEN:
             done = {step: at_ms for step, at_ms in done.items() if step not in _UNDONE_BY_REOPENING}
-        done.setdefault(_DOES.get(event.kind, event.kind), event.at_ms)
+        done.setdefault(event.kind, event.at_ms)
+        if event.kind in _DOES:
+            done.setdefault(_DOES[event.kind], event.at_ms)
     return Standing(state, responsible, sent, done)
 
 
@@ -217,6 +227,8 @@ def clocks(version: Version, facts: Facts, now: Standing) -> list[Clock]:
         What is known of it and where it stands.
     """
     began = {"opened": facts.opened_ms, "cause": facts.cause_start_ms, **_begun(now)}
+    if facts.kind is TicketKind.SENSOR:
+        began |= {"battery": facts.opened_ms} if facts.faulty_ms is None else {"fault": facts.faulty_ms}
     leak = facts.kind is TicketKind.LEAK or Deed.LEAK in now.done
     if facts.kind is TicketKind.LEAK:
         began.setdefault(Deed.LEAK, facts.opened_ms)
@@ -246,6 +258,8 @@ def _off(step: str, due_ms: int, facts: Facts, now: Standing) -> bool:
     if now.state in (TicketState.MERGED, TicketState.WITHDRAWN):
         return True
     if step == Mark.WARNING and Mark.NOTICE in now.done:
+        return True
+    if facts.kind is TicketKind.SENSOR and step == Deed.ON_SITE and Deed.FINISH in now.done:
         return True
     return step in _FOLLOW_STOP and facts.stop_end_ms is not None and facts.stop_end_ms < due_ms
 
@@ -280,6 +294,9 @@ _LAWS: Mapping[Deed, _Law] = {
     Deed.WITHDRAW: _Law(GOING_ON),
 }
 
+_SPARED: Mapping[Deed, Deed] = {Deed.CAUSE: Deed.ON_SITE, Deed.FOLLOW_UP: Deed.RECEIPT}
+"""What need not come before a deed on a point's ticket: a gateway is set right from afar, and no user signs for it."""
+
 
 def check(deed: Deed, facts: Facts, now: Standing, due: Sequence[Clock], at_ms: int, *, step: str = "") -> None:
     """Return when a deed is legal at `at_ms`.
@@ -303,7 +320,8 @@ def check(deed: Deed, facts: Facts, now: Standing, due: Sequence[Clock], at_ms: 
     law = _LAWS[deed]
     if now.state not in law.states:
         raise BadInput(f"{deed} is not possible while the ticket is {now.state}", where=deed)
-    missing = [str(one) for one in law.after if one not in now.done]
+    spared = _SPARED.get(deed) if facts.kind is TicketKind.SENSOR else None
+    missing = [str(one) for one in law.after if one not in now.done and one is not spared]
     if missing:
         raise BadInput(f"{deed} is not possible before {' and '.join(missing)}", where=deed)
     if law.once and deed in now.done:
@@ -344,6 +362,8 @@ def _without_ground(facts: Facts, _due: Sequence[Clock], _at_ms: int, _step: str
 def _no_leak_yet(facts: Facts, _due: Sequence[Clock], _at_ms: int, _step: str) -> None:
     if facts.kind is TicketKind.LEAK:
         raise BadInput("the ticket is about a leak already", where=Deed.LEAK)
+    if facts.kind is TicketKind.SENSOR:
+        raise BadInput("a test point is no pipe", where=Deed.LEAK)
 
 
 def _of_a_clock(_facts: Facts, due: Sequence[Clock], _at_ms: int, step: str) -> None:

@@ -84,9 +84,10 @@ class ClassRules:
 class ClockRule:
     """A deadline that a rule sets: `step` is due `within_min` minutes after `counted_from`.
 
-    `counted_from` is the ticket's opening, the cause's start, or a step that was done (finish, from_above, leak); it
-    cannot be done before `not_before_min`. `lead_min` is set where heatwatch does the step itself, so long before it
-    is due. `leak` says whether it holds for leaks only (True) or for all else (False).
+    `counted_from` is the ticket's opening, the cause's start, a step that was done (finish, from_above, leak), or, of a
+    point, when it was known to measure wrongly or not at all (fault) and, while only its battery is low, the opening
+    (battery); it cannot be done before `not_before_min`. `lead_min` is set where heatwatch does the step itself, so
+    long before it is due. `leak` says whether it holds for leaks only (True) or for all else (False).
     """
 
     step: str
@@ -236,6 +237,8 @@ class Judging:
     supply_rhythm_h: float = 1.0
     group_min: int = 3
     group_after_h: float = 6.0
+    sensor_silent_h: float = 24.0
+    sensor_rows: int = 6
     rates_room_pct: int = 95
     rates_known_pct: int = 50
 

@@ -18,6 +18,7 @@ class TicketKind(StrEnum):
     HEAT_OUTAGE = "heat_outage"
     REPAIR = "repair"
     LEAK = "leak"
+    SENSOR = "sensor"
 
 
 LABELS: Mapping[TicketKind, str] = {
@@ -25,6 +26,7 @@ LABELS: Mapping[TicketKind, str] = {
     TicketKind.HEAT_OUTAGE: "停热抢修",
     TicketKind.REPAIR: "用户报修",
     TicketKind.LEAK: "跑冒滴漏",
+    TicketKind.SENSOR: "测点故障",
 }
 
 EMERGENCIES = frozenset({TicketKind.HEAT_OUTAGE, TicketKind.LEAK})
@@ -34,6 +36,7 @@ REPORTED = frozenset({TicketKind.REPAIR, TicketKind.LEAK})
 """Kinds that a person opens; the others are opened by findings."""
 
 OUTAGE_RULE = "R11"
+SENSOR_RULE = "R7"
 REPORTED_RULES: Mapping[TicketKind, str] = {TicketKind.REPAIR: "R16", TicketKind.LEAK: "R17"}
 
 

@@ -158,7 +158,7 @@ class _Clock(_Strict):
     within_min: int = Field(ge=0)
     rule: str
     source: str = ""
-    counted_from: Literal["opened", "cause", "finish", "from_above", "leak"] = "opened"
+    counted_from: Literal["opened", "cause", "finish", "from_above", "leak", "fault", "battery"] = "opened"
     not_before_min: int | None = Field(default=None, ge=0)
     lead_min: int | None = Field(default=None, ge=0)
     leak: bool | None = None
@@ -204,6 +204,7 @@ _BOUNDS = {
     "outage_restless_days": (2, 7),
     "outage_least": (0, 1),
     "confirm_readings": (1, _MOST),
+    "sensor_rows": (1, _MOST),
     "rates_room_pct": (0, 100),
     "rates_known_pct": (0, 100),
     "spike_k": (0.1, _MOST),
@@ -265,6 +266,8 @@ def _distinct(kind: str, clocks: Sequence[_Clock], where: str) -> None:
 
 
 def _at_once(one: _Clock, other: _Clock) -> bool:
+    if {one.counted_from, other.counted_from} == {"fault", "battery"}:
+        return False  # a low battery's holds until there is a fault
     return None in (one.leak, other.leak) or one.leak == other.leak
 
 

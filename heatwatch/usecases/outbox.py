@@ -18,7 +18,10 @@ RETRY_MAX_MS = 10 * MINUTE_MS
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What is told to whom. `key` is the same for the same thing, told to the same recipient."""
+    """What is told to whom. `key` is the same for the same thing, told to the same recipient.
+
+    `next_try_ms` is before when it is not sent [ms].
+    """
 
     key: str
     kind: str
@@ -28,6 +31,7 @@ class Notification:
     ticket_id: int | None = None
     notice_id: int | None = None
     trace: str = ""
+    next_try_ms: int = 0
 
 
 def put(session: Session, notifications: Iterable[Notification]) -> None:

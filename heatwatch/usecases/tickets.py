@@ -103,11 +103,14 @@ class Held:
         Since when nothing of it goes on and every room is known to be warm [ms]; None where that is not so.
     groundless
         Whether everything that it rested on was withdrawn.
+    faulty_ms
+        Of a point's ticket: when a fault or a silence of it was first issued [ms]; None while only its battery is low.
     """
 
     stop_end_ms: int | None = None
     over_ms: int | None = None
     groundless: bool = False
+    faulty_ms: int | None = None
 
 
 def held(ticket: TicketRow, findings: Sequence[FindingRow]) -> Held:
@@ -116,7 +119,13 @@ def held(ticket: TicketRow, findings: Sequence[FindingRow]) -> Held:
         return Held(groundless=True)
     true = [row for row in findings if not row.withdrawn]
     stops = [row for row in true if row.kind == FindingKind.HEAT_OUTAGE]
-    return Held(_stop_end(ticket, stops), _over(true), not true)
+    return Held(_stop_end(ticket, stops), _over(true), not true, _faulty_since(ticket, true or findings))
+
+
+def _faulty_since(ticket: TicketRow, findings: Sequence[FindingRow]) -> int | None:
+    """Return since when it was known that a point measures wrongly or not at all; never before its ticket."""
+    faults = [row.issued_ms for row in findings if row.detail.get("kind") != "low_battery"]
+    return max(ticket.opened_ms, min(faults)) if faults and ticket.kind == TicketKind.SENSOR else None
 
 
 def _stop_end(ticket: TicketRow, stops: Sequence[FindingRow]) -> int | None:
@@ -158,7 +167,7 @@ def known(session: Session, row: TicketRow, standard: Standard) -> Known:
     """Work out how a ticket stands, from its log and its findings."""
     holds, now = held(row, rests_on(session, row.id)), standing(log_of(session, row.id))
     kind = TicketKind(row.kind)
-    facts = Facts(kind, row.opened_ms, row.cause_start_ms, holds.stop_end_ms, holds.groundless)
+    facts = Facts(kind, row.opened_ms, row.cause_start_ms, holds.stop_end_ms, holds.groundless, holds.faulty_ms)
     due = clocks(standard.at(from_ms(row.opened_ms)), facts, now)
     return Known(row, facts, now, due, holds.over_ms)
 

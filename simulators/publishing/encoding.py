@@ -12,6 +12,7 @@ import pandas as pd
 
 from heatwatch import wire
 from heatwatch.domain.register import PointRow
+from heatwatch.domain.supply import MEASURES
 from simulators.arrays import Bool, Int64
 
 MAX_BATCH = 200
@@ -179,6 +180,23 @@ class Encoder:
             here = code == number
             at[here] += np.maximum(np.searchsorted(since_ms, time_ms[here], side="right") - 1, 0)
         return places, at
+
+
+def supply_messages(samples: pd.DataFrame) -> Messages:
+    """Return a message for each row of what stations measure.
+
+    Parameters
+    ----------
+    samples
+        Sorted by time: ``time, subject_id`` (a station), ``supply_c, return_c`` [degC] and ``flow_m3_h``; what is no
+        finite number is sent as null. Each of the three is a reading to whoever counts them.
+    """
+    time_ms = samples["time"].to_numpy(dtype="datetime64[ms]").view(np.int64)
+    columns = [[f'{{"ts":{value}' for value in time_ms.tolist()]]
+    columns += [_numbers(f',"{name}":', samples[name], missing="null") for name in MEASURES]
+    payloads = ["".join(fields) + "}" for fields in zip(*columns, strict=True)]
+    topics = [wire.supply_topic(str(station)) for station in samples["subject_id"].tolist()]
+    return Messages(time_ms, topics, payloads, np.full(len(payloads), len(MEASURES), np.int64))
 
 
 def _bodies(readings: pd.DataFrame) -> list[str]:

@@ -7,10 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from heatwatch.domain.instants import MINUTE_MS, SECOND_MS
 from heatwatch.domain.register import PointRow
-from simulators.publishing.encoding import Encoder, Messages
+from simulators.publishing.encoding import Encoder, Messages, supply_messages
 from simulators.publishing.publisher import Progress, SteppedPublisher
 from simulators.towns.town import Town
+
+SUPPLY_EVERY_MS = 5 * MINUTE_MS
+"""Between two samples of what flows to a station; each at a multiple of it since 1970."""
 
 
 def replay(
@@ -66,14 +70,23 @@ def simulate(
     end_ms: int,
     *,
     batch: bool = False,
+    supply: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Progress:
     """Publish what a town sends from `start_ms` (included) to `end_ms` (excluded), when it sends it.
 
-    `batch` and `progress` are those of `replay`; nothing is computed further ahead than the publisher's longest
-    move of the clock.
+    `batch` and `progress` are those of `replay`; with `supply` its stations tell every 5 min what flows to their
+    houses and comes back. Nothing is computed further ahead than the publisher's longest move of the clock.
     """
     encoder = Encoder(town.points(), batch_ms=publisher.step_ms if batch else None)
-    return publisher.play(
-        lambda first_ms, last_ms: encoder.encode(town.sent(first_ms, last_ms)), start_ms, end_ms, progress=progress
-    )
+
+    def source(first_ms: int, last_ms: int) -> Messages:
+        readings = encoder.encode(town.sent(first_ms, last_ms))
+        return readings.merged(_supply(town, first_ms, last_ms)) if supply else readings
+
+    return publisher.play(source, start_ms, end_ms, progress=progress)
+
+
+def _supply(town: Town, first_ms: int, last_ms: int) -> Messages:
+    first_ms = -(-max(first_ms, town.start_ms) // SUPPLY_EVERY_MS) * SUPPLY_EVERY_MS
+    return supply_messages(town.supply_frame(first_ms, last_ms, SUPPLY_EVERY_MS // SECOND_MS))

@@ -275,7 +275,7 @@ def test_the_order_of_the_list_does_not_matter(order: list[int], starts: list[in
 
 
 def test_what_was_weak_and_left_the_house_no_colder_than_other_days_is_usual_once_it_is_over() -> None:
-    made = table([(22, 30)] * 5 + [(22, 24)], [0.9, 0.9, 0.9, 1.3, 0.9, 1.3])
+    made = table([(22.0, 30.0)] * 5 + [(22.0, 24.0)], [0.9, 0.9, 0.9, 1.3, 0.9, 1.3])
     made["building"] = range(6)
     made["days"], made["below_k"] = [7, 7, 2, 7, 7, 7], [0.1, 0.3, 0.1, 0.1, 0.1, 0.1]
     made["open"][4] = True

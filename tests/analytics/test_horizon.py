@@ -16,12 +16,15 @@ from dispatch.worker import DispatchWorker
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, from_ms
 from heatwatch.domain.register import PointRow, Register
+from heatwatch.domain.stops import Stop
+from heatwatch.domain.supply import SupplySource
 from heatwatch.domain.temperature import RoomClass
 from heatwatch.records.schema import Arrival, AuditEntry, FindingChange, ReadingCount, RegisterImport
 from heatwatch.usecases.findings import amendments_since, findings
 from heatwatch.usecases.jobs import answered, ask
 from heatwatch.usecases.register import written_rows
 from heatwatch.usecases.roles import Bell
+from heatwatch.usecases.stops import report_stop
 from heatwatch.usecases.tickets import story
 from tests.analytics.test_worker import STANDARD, START, ZONE, Bench, Reading, assert_as_offline, rooms
 from tests.shelf import batch_of
@@ -255,3 +258,21 @@ def test_a_changed_register_is_named_on_the_ticket_of_what_it_takes_back(made: L
     )
     assert "groundless" in lines
     assert told.ticket.state == "open"
+
+
+def test_what_batteries_sensors_of_the_supply_and_people_say_is_foreseen_too(made: Later) -> None:
+    """Nothing is altered, and nothing of this is told as withdrawn."""
+    made.live([*stretch("p1", 0, 60, 20.0), *stretch("q1", 0, 60, 20.0)])
+    flagged = batch_of(stretch("p2", 0, 60, 20.0), 1)
+    made.store.write(replace(flagged, flags=["low_battery"] * 60))
+    made.arrive_at([*stretch("p2", 0, 1, 20.0), *stretch("p2", 60, 61, 20.0)], START + 61 * EVERY)
+    supply = SupplySource("s", "b", "supply_c").name
+    made.arrive_at([*stretch(supply, 0, 50, 55.0), *stretch(supply, 50, 61, 24.0)], START + 61 * EVERY)
+    with made.records.write() as session:
+        report_stop(session, Stop("building", "c", START + 10 * EVERY), REGISTER, who="ann", now_ms=START)
+    made.tick(START + 61 * EVERY)
+    assert made.found(FindingKind.SENSOR_FAULT)["kind"].tolist().count("low_battery") == 1
+    assert set(made.found(FindingKind.HEAT_OUTAGE)["evidence"]) == {"reported", "supply"}
+    future = moved(REGISTER, "p1", RoomClass.SINGLE_STOREY, 4000)
+    told = Foresight(made.records, made.store, STANDARD, ZONE, LATE_DAYS).of_register(future)
+    assert (told["stations"], told["changes"]) == (["s"], [])

@@ -11,6 +11,8 @@ import pytest
 from analytics.pictures import definitions
 from analytics.pictures.definitions import PICTURES
 from analytics.pictures.panel import minimum_c
+from heatwatch.domain.temperature import RoomClass
+from heatwatch.files.rules_file import default_standard
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -49,8 +51,8 @@ def test_a_night_setback_is_an_outage_at_first_and_none_once_its_rhythm_shows() 
 
 
 def test_what_is_drawn_as_asked_is_what_the_rules_ask() -> None:
-    version = definitions.default_standard().versions[0]
+    version = default_standard().versions[0]
     for hour in range(24):
-        limit = version.asked(definitions.RoomClass.APARTMENT, None, hour * 60)
+        limit = version.asked(RoomClass.APARTMENT, None, hour * 60)
         assert limit is not None
         assert limit.minimum_c == minimum_c(hour)

@@ -269,6 +269,18 @@ class TestLooking:
             made.work()
             assert made.kept() == made.offline()
 
+    def test_what_came_too_late_to_be_judged_is_in_no_rate(self, tmp_path: Path) -> None:
+        with desk(tmp_path) as made:
+            made.worker = RatesWorker(made.records, made.shelf, STANDARD, ZONE, Bell(), late_days=1.0)
+            made.arrive(hours("d1", 0, 72))
+            in_time, too_late = (batch_of([("b2-1", START + n * HOUR_MS, 15.0)], 90 + n) for n in (1, 2))
+            made.shelf.write(replace(in_time, arrived_ms=in_time.time_ms + DAY_MS))
+            made.shelf.write(replace(too_late, arrived_ms=too_late.time_ms + DAY_MS + 1))
+            made.judged(START + 3 * DAY_MS)
+            made.work()
+            violating = sum(sums[FIELDS.index("violating_n")] for key, sums in made.kept().items() if key[0] == "b2-1")
+            assert violating == 1
+
     def test_a_withdrawn_fault_gives_its_time_back(self, tmp_path: Path) -> None:
         with desk(tmp_path) as made:
             made.arrive(hours("d1", 0, 60, 15.0))

@@ -387,9 +387,19 @@ class TestDescription:
             "quarantine",
             "health",
             "me",
+            "compliance",
+            "stops",
+            "stops/{stop_id}",
         ]
-        posts = ["sign-in", "sign-out", "tickets", "tickets/{ticket_id}/deeds", "notices/{notice_id}/publication"]
-        asked = {"get": paths, "post": posts, "patch": ["notices/{notice_id}"]}
+        posts = [
+            "stops",
+            "sign-in",
+            "sign-out",
+            "tickets",
+            "tickets/{ticket_id}/deeds",
+            "notices/{notice_id}/publication",
+        ]
+        asked = {"get": paths, "post": posts, "patch": ["notices/{notice_id}", "stops/{stop_id}"]}
         assert told == {(method, f"/api/v1/{path}") for method, all_of in asked.items() for path in all_of}
         tags = {tag["name"] for tag in said["tags"]}
         for operations in said["paths"].values():

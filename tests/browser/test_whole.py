@@ -219,17 +219,18 @@ def test_both_languages(plant: Plant, come: Callable[..., Visit]) -> None:
     assert seen.wrong == []
 
 
-def test_everyone_can_use_the_pages_of_tickets_and_notices(plant: Plant, come: Callable[..., Visit]) -> None:
+def test_everyone_can_use_the_pages_of_tickets_notices_and_rates(plant: Plant, come: Callable[..., Visit]) -> None:
     """axe-core finds nothing, in both languages, and nothing has to be moved sideways on a telephone."""
     plant.live_until(16)
     notice = plant.serve.get("notices")["items"][0]["id"]
     stop = ticket_of(plant, "heat_outage")["id"]
+    pages = ("/tickets?show=all", f"/tickets/{stop}", "/tickets/new", "/notices", f"/notices/{notice}", "/compliance")
     for language in ("zh", "en"):
         seen = come("desk", language)
-        for path in ("/tickets?show=all", f"/tickets/{stop}", "/tickets/new", "/notices", f"/notices/{notice}"):
+        for path in pages:
             assert barriers(seen.go(path)) == "", (language, path)
         assert barriers(seen.go("/public/notices")) == ""
         assert seen.wrong == []
     seen.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
-    for path in ("/tickets?show=all", f"/tickets/{stop}", "/tickets/new", "/notices", f"/notices/{notice}"):
+    for path in pages:
         assert seen.go(path).evaluate("document.documentElement.scrollWidth") <= PHONE[0], path

@@ -68,3 +68,27 @@ def test_the_table_says_unknown_where_nothing_is_known(tmp_path: Path, capsys: p
 
 def test_a_file_of_another_kind_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     run(tmp_path / "nowhere.csv", "--out", tmp_path / "rates.txt", code=2)
+
+
+def test_what_else_tells_of_the_heat_is_judged_by_too(tmp_path: Path) -> None:
+    """The boiler of S1 stands for 12 h, and each of its houses has 12 rooms; nobody but the station tells when."""
+    town, out = tmp_path / "town", tmp_path / "rates.csv"
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "boiler_trip", "--out", str(town)])
+    assert ended.value.code == 0
+    points = ("--points", town / "points.csv", "--by", "season", "--per", "building", "--out", out)
+    told = [part for one in ("supply", "weather", "stops") for part in (f"--{one}", town / f"{one}.csv")]
+    run(town / "readings.parquet", *points, *told)
+    without_heat = pd.read_csv(out).set_index("building_id")["outage_h"]
+    assert without_heat.to_dict() == {
+        "S1-B01": pytest.approx(144, abs=4),
+        "S1-B02": pytest.approx(144, abs=4),
+        "S2-B03": 0,
+        "S2-B04": 0,
+    }
+    reported = town / "reported.csv"
+    reported.write_text(
+        "subject_kind,subject_id,start,end\nbuilding,S2-B03,2026-01-12T12:00:00Z,2026-01-12T14:00:00Z\n"
+    )
+    run(town / "readings.parquet", *points, "--stops", reported)
+    assert pd.read_csv(out).set_index("building_id")["outage_h"]["S2-B03"] == 24

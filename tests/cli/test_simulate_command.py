@@ -27,6 +27,7 @@ from simulators.towns.settings import TownSettings
 from simulators.towns.town import Town
 from tests.house.test_house import ROOT, commands_of
 
+TOLD = ("points", "supply", "weather", "stops")
 QUICK = [name for name in library() if name not in {"city", "season"}]
 
 
@@ -49,10 +50,11 @@ def small(folder: Path, text: str = "") -> Path:
 
 
 def expected_of(capsys: pytest.CaptureFixture[str], name: str, folder: Path, *options: str) -> list[str]:
-    """Simulate, judge and score; return what does not hold of what the scenario expects."""
+    """Simulate, judge by all that is told, and score; return what does not hold of what the scenario expects."""
     made, found = folder / "made", folder / "found"
     ran(capsys, "simulate", name, "--out", made, *options)
-    ran(capsys, "judge", made / "readings.parquet", "--points", made / "points.csv", "--out", found)
+    told_of = [part for one in TOLD for part in (f"--{one}", made / f"{one}.csv")]
+    ran(capsys, "judge", made / "readings.parquet", *told_of, "--out", found)
     expects = load_scenario(name).expects
     demanded = [f"--min-hours={kind.file_stem}={hours}" for kind, hours in expects.min_hours.items()]
     told: dict[str, Any] = json.loads(ran(capsys, "score", found, made, "--json", *demanded))
@@ -363,10 +365,15 @@ class TestDocument:
 
 
 def test_it_publishes_to_a_broker(capsys: pytest.CaptureFixture[str], tmp_path: Path, mosquitto: Any) -> None:
-    """Without a clock nobody needs to listen; as many readings are published as are sent."""
+    """Without a clock nobody needs to listen; as many readings are published as are sent.
+
+    The supply of the one station is three readings every 5 min, for six hours.
+    """
     own = small(tmp_path)
     scenario = load_scenario(str(own))
     sent = scenario.town().sent(scenario.start_ms, scenario.end_ms)
     broker = f"mqtt://127.0.0.1:{mosquitto.port}"
-    told = json.loads(ran(capsys, "simulate", own, "--to", broker, "--no-clock", "--speed", "max", "--json"))
-    assert told["readings"] == len(sent)
+    for flags, more in ((("--no-supply",), 0), ((), 6 * 12 * 3)):
+        asked = ("--to", broker, "--no-clock", "--speed", "max", *flags, "--json")
+        told = json.loads(ran(capsys, "simulate", own, *asked))
+        assert told["readings"] == len(sent) + more

@@ -65,6 +65,8 @@ class _Random:
         if not one.open:
             return one
         detail = {**one.detail, "figure": hours}
+        if one.kind is FindingKind.SENSOR_FAULT and self._chance.random() < 0.3:
+            detail["detail"] = f"n={self._chance.choice((5, 6, 9))} min=1.0 max=2.0"
         if one.kind is FindingKind.COLD_SPELL and one.confirmed_ms is None and at(hours) - one.start_ms >= HOUR_MS:
             return replace(one, detail=detail, confirmed_ms=at(hours))
         return replace(one, detail=detail)
@@ -97,15 +99,23 @@ class _Random:
 
     def _somebody(self) -> tuple[FindingKind, SubjectKind, str]:
         draw = self._chance.random()
-        if draw < 0.8:
+        if draw < 0.6:
             return FindingKind.COLD_SPELL, SubjectKind.POINT, self._chance.choice([*HOMES])
+        if draw < 0.82:
+            kind = self._chance.choice((FindingKind.SENSOR_FAULT, FindingKind.DATA_OUTAGE))
+            return kind, SubjectKind.POINT, self._chance.choice([*HOMES])
+        if draw < 0.86:
+            return FindingKind.DATA_OUTAGE, SubjectKind.BUILDING, self._chance.choice([*PLACES])
+        if draw < 0.88:
+            return FindingKind.DATA_OUTAGE, SubjectKind.STATION, self._chance.choice(["s1", "s2"])
         if draw < 0.93:
             return FindingKind.HEAT_OUTAGE, SubjectKind.BUILDING, self._chance.choice([*PLACES])
         return FindingKind.HEAT_OUTAGE, SubjectKind.STATION, self._chance.choice(["s1", "s2"])
 
     def _new(self, who: tuple[FindingKind, SubjectKind, str], hours: float) -> Finding:
         kind, subject_kind, name = who
-        start_ms = at(hours) - self._chance.choice((10, 70, 200)) * MINUTE_MS
+        lately = (23 * 60, 24 * 60 - 20, 25 * 60) if kind is FindingKind.DATA_OUTAGE else (10, 70, 200)
+        start_ms = at(hours) - self._chance.choice(lately) * MINUTE_MS
         if self.found[who]:
             start_ms = max(start_ms, (self.found[who][-1].end_ms or 0) + MINUTE_MS)
         if subject_kind is SubjectKind.STATION:
@@ -115,6 +125,9 @@ class _Random:
         home = HOMES.get(name, name)
         confirmed = at(hours) if kind is FindingKind.COLD_SPELL and self._chance.random() < 0.5 else None
         detail = {"rule": "R1", "end_reason": ""} if kind is FindingKind.COLD_SPELL else {"points": 5}
+        if kind is FindingKind.SENSOR_FAULT:
+            fault = self._chance.choice(("stuck", "spike", "out_of_range", "low_battery"))
+            detail = {"kind": fault, "detail": "n=5 min=1.0 max=2.0"}
         return Finding(
             kind,
             subject_kind,
@@ -266,6 +279,7 @@ def test_remembering_changes_nothing(
 ) -> None:
     offices = Office(records, standard=STANDARD), _forgetful(Office(forgetful, standard=STANDARD))
     assert _lived(seed, offices, monkeypatch)
+    assert {kind for kind, *_ in offices[0].picture()} == {"low_temperature", "heat_outage", "sensor"}
     forgetful.close()
 
 

@@ -66,6 +66,31 @@ def test_all_that_tickets_rest_on_is_news(changes: dict[str, Any]) -> None:
     assert settled().news([spell(**changes)])
 
 
+DRIFT = {
+    "kind": "sensor_fault",
+    "confirmed_ms": None,
+    "detail": {"kind": "drift", "detail": "slope=+0.10K/d off=+1.0K"},
+}
+SPIKES = DRIFT | {"detail": {"kind": "spike", "detail": "n=4 min=1.0 max=2.0"}}
+
+
+@pytest.mark.parametrize(
+    ("was", "detail", "is_news"),
+    [
+        (DRIFT, {"kind": "drift", "detail": "slope=+0.30K/d off=+9.0K"}, False),
+        (DRIFT, {"kind": "moved", "detail": "slope=+0.10K/d off=+1.0K"}, True),
+        (SPIKES, {"kind": "spike", "detail": "n=5 min=1.0 max=9.0"}, False),
+        (SPIKES, {"kind": "spike", "detail": "n=6 min=1.0 max=2.0"}, True),
+    ],
+)
+def test_of_a_fault_its_kind_and_whether_it_is_enough_are_news(
+    was: dict[str, Any], detail: dict[str, str], *, is_news: bool
+) -> None:
+    made = settled()
+    made.decided("s1", [spell(**was)], quiet=True)
+    assert bool(made.news([spell(**was | {"detail": detail})])) is is_news
+
+
 def test_in_a_station_in_which_something_was_decided_everything_is_news() -> None:
     """Until a decision changes nothing: one may lead to the next."""
     remembered = settled()

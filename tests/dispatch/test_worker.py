@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, select
 
-from heatwatch.domain.findings import Finding, FindingKind
+from heatwatch.domain.findings import Finding
 from heatwatch.domain.instants import HOUR_MS, MINUTE_MS, iso
 from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
@@ -73,11 +73,6 @@ def test_a_spell_that_is_over_when_it_is_seen_opens_one_and_says_so(office: Offi
         "end": iso(at(3)),
         "trace": "",
     }
-
-
-def test_faults_and_silence_open_none(office: Office) -> None:
-    fault = replace(spell("p1", 0), kind=FindingKind.SENSOR_FAULT, detail={"kind": "stuck", "detail": ""})
-    assert office.judge(fault, replace(stop(0), kind=FindingKind.DATA_OUTAGE)).picture() == []
 
 
 def test_rooms_are_the_registers(office: Office) -> None:

@@ -19,6 +19,7 @@ VERSION = default_standard().versions[0]
 OPENED = 1_000 * HOUR_MS
 LOW = Facts(TicketKind.LOW_TEMPERATURE, OPENED, OPENED - HOUR_MS)
 STOP = Facts(TicketKind.HEAT_OUTAGE, OPENED, OPENED - 2 * HOUR_MS)
+POINT = Facts(TicketKind.SENSOR, OPENED, OPENED - HOUR_MS, faulty_ms=OPENED)
 LEAK = Facts(TicketKind.LEAK, OPENED, OPENED, groundless=True)
 LIFE = (
     (Deed.TAKE, 0.1),
@@ -232,3 +233,39 @@ def _is_lawful(desk: Desk) -> None:
         assert done[Deed.FOLLOW_UP] - done[Deed.FINISH] >= 48 * HOUR_MS
     for clock in desk.clocks():
         assert clock.done_ms is None or not clock.off
+
+
+class TestPoints:
+    """R7. A point's ticket: days, no user, and from afar where that will do."""
+
+    def test_counts_from_the_fault_and_a_low_battery_from_the_opening(self) -> None:
+        low = replace(POINT, faulty_ms=None)
+        assert [(one.step, one.due_ms - OPENED) for one in Desk(low).clocks()] == [
+            ("take", 24 * HOUR_MS),
+            ("finish", 720 * HOUR_MS),
+        ]
+        faulty = Desk(replace(low, faulty_ms=OPENED + 99 * HOUR_MS)).clocks()
+        assert [(one.step, one.due_ms - OPENED) for one in faulty] == [
+            ("take", 24 * HOUR_MS),
+            ("on_site", (99 + 72) * HOUR_MS),
+            ("finish", (99 + 168) * HOUR_MS),
+        ]
+
+    def test_no_visit_and_no_receipt_is_asked_for(self) -> None:
+        desk = Desk(POINT).do(Deed.TAKE, 1)
+        with pytest.raises(BadInput, match="before cause"):
+            desk.do(Deed.FINISH, 2)
+        desk.do(Deed.CAUSE, 2).do(Deed.FINISH, 3)
+        assert desk.clock("on_site").off
+        assert desk.do(Deed.FOLLOW_UP, 4).now.state is TicketState.CLOSED
+        assert not desk.clock("finish").late(OPENED + 999 * HOUR_MS)
+
+    def test_a_visit_that_was_made_counts(self) -> None:
+        desk = Desk(POINT).do(Deed.TAKE, 1).do(Deed.ON_SITE, 73).do(Deed.CAUSE, 74).do(Deed.FINISH, 75)
+        assert (desk.clock("on_site").off, desk.clock("on_site").late(0)) == (False, True)
+
+    def test_a_heating_ticket_still_needs_both(self) -> None:
+        with pytest.raises(BadInput, match="before on_site"):
+            Desk(LOW).do(Deed.TAKE, 1).do(Deed.CAUSE, 2)
+        with pytest.raises(BadInput, match="before receipt"):
+            Desk(LOW).live(Deed.FINISH).do(Deed.FOLLOW_UP, 60)

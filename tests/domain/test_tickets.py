@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heatwatch.domain.grouping import Join, Merge, Open, Outage, Situation, Spell, Ticket, decide
+from heatwatch.domain.grouping import Fault, Join, Merge, Open, Outage, Situation, Spell, Ticket, decide
 from heatwatch.domain.instants import MINUTE_MS
 from heatwatch.domain.life import Facts, Standing, clocks
 from heatwatch.domain.temperature import ClockRule, Version
@@ -25,11 +25,11 @@ class Desk:
     rooms: dict[str, int] = field(default_factory=lambda: {"b1": 10, "b2": 10})
     tickets: dict[int, Ticket] = field(default_factory=dict)
     merged: dict[int, int] = field(default_factory=dict)
-    findings: dict[int, Spell | Outage] = field(default_factory=dict)
+    findings: dict[int, Spell | Outage | Fault] = field(default_factory=dict)
     home: dict[int, int] = field(default_factory=dict)
     withdrawn: set[int] = field(default_factory=set)
 
-    def show(self, *findings: Spell | Outage, withdraw: Iterable[int] = ()) -> Desk:
+    def show(self, *findings: Spell | Outage | Fault, withdraw: Iterable[int] = ()) -> Desk:
         """Show new or amended findings and do what `decide` says."""
         self.findings |= {one.finding_id: one for one in findings}
         self.withdrawn.update(withdraw)
@@ -59,12 +59,15 @@ class Desk:
             [one for one in loose if isinstance(one, Spell)],
             [one for one in loose if isinstance(one, Outage)],
             self.rooms,
+            faults=[one for one in loose if isinstance(one, Fault)],
         )
 
-    def filled(self, key: int, standing: dict[int, Spell | Outage]) -> Ticket:
+    def filled(self, key: int, standing: dict[int, Spell | Outage | Fault]) -> Ticket:
         held = [one for number, one in standing.items() if self.home.get(number) == key]
         spells = tuple(one for one in held if isinstance(one, Spell))
-        return replace(self.tickets[key], spells=spells, outages=tuple(one for one in held if isinstance(one, Outage)))
+        outages = tuple(one for one in held if isinstance(one, Outage))
+        faults = tuple(one for one in held if isinstance(one, Fault))
+        return replace(self.tickets[key], spells=spells, outages=outages, faults=faults)
 
     def picture(self) -> list[tuple[TicketKind, Scope, str, list[int]]]:
         """Return the open tickets with the numbers of their findings."""
@@ -283,6 +286,88 @@ def test_the_order_within_a_pass_changes_nothing(story: list[list[Spell | Outage
         mixed = list(shown)
         random.shuffle(mixed)
         assert desk.show(*shown).picture() == other.show(*mixed).picture()
+
+
+def fault(number: int, start: int, end: int | None = None, *, place: str = "p1", opens: bool = True) -> Fault:
+    """Make a fault of a point; of the building `b1` or the station `s` by their names."""
+    point, building = (place if place[0] == "p" else ""), ("" if place == "s" else "b1" if place[0] == "p" else place)
+    return Fault(number, point, point or None, building, "s", start, end, opens)
+
+
+@st.composite
+def faulty_stories(draw: st.DrawFn) -> list[list[Fault]]:
+    """Draw what is wrong with points, buildings and their station, in any order, in any number of passes."""
+    spans = st.tuples(st.integers(0, 30), st.none() | st.integers(1, 15), st.booleans())
+    places = st.sampled_from(["p1", "p1", "p2", "b1", "b2", "s"])
+    drawn = draw(st.lists(st.tuples(places, spans), max_size=12))
+    every = [
+        fault(100 + number, start, None if length is None else start + length, place=place, opens=opens)
+        for number, (place, (start, length, opens)) in enumerate(drawn)
+    ]
+    cuts = sorted(draw(st.lists(st.integers(0, len(every)), max_size=4)))
+    return [every[first:last] for first, last in zip([0, *cuts], [*cuts, len(every)], strict=True)]
+
+
+@settings(max_examples=300)
+@given(faulty_stories(), st.randoms(use_true_random=False))
+def test_a_fault_has_one_ticket_and_a_place_one_at_a_time(story: list[list[Fault]], random: Random) -> None:
+    desk, other = Desk(), Desk()
+    for shown in story:
+        mixed = list(shown)
+        random.shuffle(mixed)
+        assert desk.show(*shown).picture() == other.show(*mixed).picture()
+        assert decide(desk.situation()) == []
+        assert {one.finding_id for one in shown if one.opens} <= desk.home.keys()
+        for number, one in desk.findings.items():
+            home = desk.home.get(number)
+            if isinstance(one, Fault) and home is not None and one.scope is Scope.ROOM:
+                assert (desk.tickets[home].kind, desk.tickets[home].point_id) == (TicketKind.SENSOR, one.point_id)
+                at_once = [two for key, two in desk.findings.items() if desk.home.get(key, home) != home]
+                assert not any(
+                    two.point_id == one.point_id and one.end_ms is two.end_ms is None
+                    for two in at_once
+                    if isinstance(two, Fault)
+                )
+
+
+@settings(max_examples=200)
+@given(stories(), faulty_stories())
+def test_faults_leave_what_is_done_about_heat_as_it_is(
+    story: list[list[Spell | Outage]], faults: list[list[Fault]]
+) -> None:
+    plain, besides = Desk(rooms=SMALL), Desk(rooms=SMALL)
+    shown_at_once = [*faults, *([[]] * len(story))]
+    for shown, wrong in zip(story, shown_at_once, strict=False):
+        plain.show(*shown)
+        besides.show(*wrong, *shown)
+        heat = [one for one in besides.picture() if one[0] is not TicketKind.SENSOR]
+        assert heat == plain.picture()
+
+
+class TestPoints:
+    """R7. One ticket a point, one for a silence of many."""
+
+    def test_buildings_that_are_silent_with_their_station_are_of_its_ticket(self) -> None:
+        desk = Desk().show(fault(1, 0, place="b1"), fault(2, 1, place="b2"), fault(3, 1)).show(fault(4, 2, place="s"))
+        assert [(scope, of) for _, scope, _, of in desk.picture()] == [(Scope.ROOM, [3]), (Scope.STATION, [1, 2, 4])]
+
+    def test_one_that_was_silent_before_is_not(self) -> None:
+        desk = Desk().show(fault(1, 0, 5, place="b1")).show(fault(2, 6, place="s"))
+        assert [(scope, of) for _, scope, _, of in desk.picture()] == [(Scope.BUILDING, [1]), (Scope.STATION, [2])]
+
+    def test_what_is_no_reason_opens_none_and_joins(self) -> None:
+        desk = Desk().show(fault(1, 0, opens=False))
+        assert desk.picture() == []
+        assert [of for *_, of in desk.show(fault(2, 3)).picture()] == [[1, 2]]
+
+    def test_what_had_ended_before_is_not_of_it(self) -> None:
+        desk = Desk().show(fault(1, 0, 2, opens=False), fault(2, 3))
+        assert [of for *_, of in desk.picture()] == [[2]]
+
+    def test_what_begins_after_the_repair_has_its_own(self) -> None:
+        desk = Desk().show(fault(1, 0))
+        desk.tickets[1] = replace(desk.tickets[1], finished_ms=10)
+        assert [of for *_, of in desk.show(fault(2, 10), fault(3, 11)).picture()] == [[1, 2], [3]]
 
 
 @given(st.integers(0, 8), st.integers(1, 8))

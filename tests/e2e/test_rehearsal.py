@@ -82,7 +82,7 @@ def rows(text: str) -> Sequence[Mapping[str, str]]:
 def assert_something_of_everything_happened(told: Mapping[str, str]) -> None:
     """Else two empty outcomes would be the same."""
     tickets, clocks, notices = (rows(told[name]) for name in ("tickets", "clocks", "notices"))
-    assert {row["kind"] for row in tickets} == {"low_temperature", "heat_outage"}
+    assert {row["kind"] for row in tickets} == {"low_temperature", "heat_outage", "sensor"}
     assert {row["kind"] for row in notices if row["published_at"]} == {"stop", "restoration"}
     assert any(row["drafted_at"] < row["published_at"] for row in notices)
     assert any(row["overdue"] for row in clocks)

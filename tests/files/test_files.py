@@ -164,11 +164,23 @@ class TestRules:
         assert due["heat_outage", "start", "R11"] == ("opened", 0)
         assert due["heat_outage", "warning", "R12"] == ("cause", 6 * 60)
         assert due["heat_outage", "notice", "R12"] == ("cause", 8 * 60)
-        for kind in clocks:
+        for kind in set(clocks) - {"sensor"}:
             assert due[kind, "opinion", "R15"] == ("opened", 60)
             assert due[kind, "result", "R15"] == ("from_above", 60)
             assert due[kind, "finish", "R18"] == ("opened", 24 * 60)
             assert due[kind, "follow_up", "R19"] == ("finish", 72 * 60)
+
+    def test_the_deadlines_of_points_are_ours_and_whole_days(self) -> None:
+        """R7 says in good time. They fall due at the hour at which they began, and none in the night by itself."""
+        clocks = default_standard().versions[0].clocks["sensor"]
+        assert {(one.rule, one.source) for one in clocks} == {("R7", "ours"), ("R14", "ours")}
+        assert [(one.step, one.counted_from, one.within_min / 1440) for one in clocks] == [
+            ("take", "opened", 1),
+            ("on_site", "fault", 3),
+            ("finish", "fault", 7),
+            ("finish", "battery", 30),
+            ("follow_up", "finish", 3),
+        ]
 
     def test_what_holds_for_leaks_alone_holds_for_nothing_else(self) -> None:
         """R16 speaks of repairs other than leaks; heatwatch does warning and notice itself, the others are people's."""
@@ -207,6 +219,11 @@ class TestRules:
                 "low_temperature",
                 "[{step: on_site, within_min: 120, rule: R16}, {step: on_site, within_min: 30, rule: R17, leak: true}]",
                 "on_site has two deadlines at once",
+            ),
+            (
+                "sensor",
+                "[{step: take, within_min: 9, rule: R7, counted_from: fault}, {step: take, within_min: 8, rule: R7}]",
+                "take has two deadlines at once",
             ),
         ],
     )

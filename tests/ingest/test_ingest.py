@@ -82,7 +82,7 @@ def test_each_message_and_each_reading_has_one_fate(tmp_path: Path, broker_port:
     with station(tmp_path, broker_port) as place, publisher(broker_port) as sender, place.working():
         wait_for(place.ready)
         sender.send_all([(TOPIC, reading()), (TOPIC, reading()), (TOPIC, reading(temp_c=21.0)), (TOPIC, reading())])
-        sender.send_all([(TOPIC, {"ts": NOW, "bat": 70}), (TOPIC, []), (TOPIC, b"\xff\x00"), ("heat/s1/b1/supply", {})])
+        sender.send_all([(TOPIC, {"ts": NOW, "bat": 70}), (TOPIC, []), (TOPIC, b"\xff\x00"), ("heat/s1/b1/power", {})])
         batch = [reading(point="p2"), reading(point="p3", device="d3"), reading(), reading(NOW + 10**9, point="p2"), 7]
         sender.send(batch, gateway_topic("s1", "g1"))
         sender.send_all([(TOPIC, reading(NOW - 1, None)), (TOPIC, reading(0)), (TOPIC, {"t": 1.0})])
@@ -105,7 +105,7 @@ def test_each_message_and_each_reading_has_one_fate(tmp_path: Path, broker_port:
         "waiting": 0,
     }
     assert senders["g1"].decoded == 1
-    assert senders["heat/s1/b1/supply"].quarantined == 1
+    assert senders["heat/s1/b1/power"].quarantined == 1
     assert all(tally.holds for tally in sources.values())
     assert (sources["p1"].stored, sources["p1"].conflict, sources["p2"].quarantined) == (2, 1, 1)
     assert (sources["d3"].stored, sources[""].quarantined) == (1, 2)

@@ -154,9 +154,9 @@ def test_in_a_replay_a_reading_arrives_by_the_clock_of_the_replay() -> None:
     first = sort([Entry(1, _reading(long_ago))], "w", DECODERS, clock)
     assert first.batch().arrived_ms.tolist() == [long_ago]
     ticked = clock.after(Tick(run="r", step=1, now=long_ago, ahead_ms=60_000))
-    entries = [Entry(n, _reading(at)) for n, at in enumerate((long_ago + 1, long_ago - 2 * DAY_MS), 1)]
+    entries = [Entry(n, _reading(at)) for n, at in enumerate((long_ago, long_ago + 1, long_ago - 2 * DAY_MS), 1)]
     later = sort(entries, "w", DECODERS, ticked)
-    assert later.batch().arrived_ms.tolist() == [long_ago + 60_000] * 2
-    assert later.settle(np.zeros(2, np.int8)).too_late == {
-        "p": (long_ago - 2 * DAY_MS, long_ago - 2 * DAY_MS, 1, long_ago + 60_000)
+    assert later.batch().arrived_ms.tolist() == [long_ago, long_ago + 1, long_ago], "who is in time is not late at all"
+    assert later.settle(np.zeros(3, np.int8)).too_late == {
+        "p": (long_ago - 2 * DAY_MS, long_ago - 2 * DAY_MS, 1, long_ago)
     }

@@ -60,7 +60,7 @@ class FakeServe:
         self._client.loop_stop()
 
     def _on_connect(self, client: mqtt.Client, *_: Any) -> None:
-        client.subscribe([(topic, 1) for topic in (*wire.READINGS_FILTERS, wire.CLOCK_TOPIC)])
+        client.subscribe([(topic, 1) for topic in (*wire.READINGS_FILTERS, wire.SUPPLY_FILTER, wire.CLOCK_TOPIC)])
 
     def _on_subscribe(self, *_: Any) -> None:
         self._listening.set()

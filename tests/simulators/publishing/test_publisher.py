@@ -182,6 +182,26 @@ def test_a_towns_readings_come_in_order_each_before_the_tick_of_its_step(serve: 
     assert reached == Progress(len(sent), len(sent), 120, town.start_ms + 2 * HOUR_MS)
 
 
+def test_stations_tell_their_supply_every_five_minutes_in_the_step_of_its_time(
+    serve: FakeServe, broker: AnyBroker
+) -> None:
+    town = Town(TownSettings(rooms=24, stations=2))
+    end_ms = town.start_ms + HOUR_MS
+    with SteppedPublisher(HOST, broker.port, run="r", step_ms=7 * MINUTE_MS) as publisher:
+        reached = simulate(town, publisher, town.start_ms, end_ms, supply=True)
+    told = [(topic.split("/")[1], json.loads(said)) for topic, said in serve.readings if topic.endswith("/_/supply")]
+    expected = town.supply_frame(town.start_ms, end_ms)
+    ms = expected["time"].to_numpy("datetime64[ms]").astype("int64")
+    names = ["supply_c", "return_c", "flow_m3_h"]
+    assert [(station, *one.values()) for station, one in told] == list(
+        zip(expected["subject_id"], ms.tolist(), *(expected[name].tolist() for name in names), strict=True)
+    )
+    assert all(list(one) == ["ts", *names] for _, one in told)
+    assert len(told) == 2 * 12
+    rooms = len(town.sent(town.start_ms, end_ms))
+    assert (reached.messages, reached.readings) == (rooms + len(told), rooms + 3 * len(told))
+
+
 def test_gateways_publish_batches_of_the_same_readings(serve: FakeServe, broker: AnyBroker) -> None:
     town = Town(TownSettings(rooms=60))
     with SteppedPublisher(HOST, broker.port, run="r", step_ms=5 * MINUTE_MS) as publisher:
