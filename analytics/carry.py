@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics import heat, machine, neighbours, vitals
-from analytics.faults import FAULT, UNTRUSTED
-from analytics.machine import Records
-from analytics.rows import PointRows
-from analytics.timeline import Timeline
+from analytics.buildings import heat, neighbours
+from analytics.layout.rows import PointRows
+from analytics.layout.timeline import Timeline
+from analytics.points import machine, vitals
+from analytics.points.faults import FAULT, UNTRUSTED
+from analytics.points.machine import Records
 from heatwatch.domain.instants import MINUTE_MS
 from heatwatch.domain.register import FAR_FUTURE_MS
 

@@ -22,14 +22,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analytics.evidence.supply_sources import OtherEvidence
 from analytics.found import frames_of
 from analytics.judge import Findings, signs_in, summary_of
+from analytics.layout.rows import PointRows, by_point
 from analytics.live import LiveJudge
-from analytics.machine import NEVER
-from analytics.rows import PointRows, by_point
+from analytics.points.machine import NEVER
+from analytics.points.vitals import Signs
 from analytics.season import settle
-from analytics.supply_sources import OtherEvidence
-from analytics.vitals import Signs
 from heatwatch.domain.register import Register
 from heatwatch.domain.temperature import Standard
 from heatwatch.errors import BadInput, Unavailable

@@ -11,15 +11,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analytics import heat, machine, silence
+from analytics.buildings import heat
+from analytics.buildings.confidence import candidates
 from analytics.carry import Ended
-from analytics.confidence import candidates
-from analytics.evidence import merge, reported
-from analytics.faults import FAULT, KINDS, detail_of
-from analytics.machine import NEVER, Records
-from analytics.silence import Service, Spans
-from analytics.supply import EVIDENCE, SupplyFound
-from analytics.timeline import Timeline, row_at
+from analytics.evidence.merging import merge, reported
+from analytics.evidence.supply import EVIDENCE, SupplyFound
+from analytics.layout.timeline import Timeline, row_at
+from analytics.points import machine, silence
+from analytics.points.faults import FAULT, KINDS, detail_of
+from analytics.points.machine import NEVER, Records
+from analytics.points.silence import Service, Spans
 from heatwatch.domain.findings import COLUMNS, EndReason, Finding, FindingKind, SubjectKind
 from heatwatch.domain.instants import HOUR_MS
 from heatwatch.domain.stops import Stop

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analytics import heat, machine, neighbours, vitals
+from analytics.buildings import heat, neighbours
 from analytics.carry import (
     Ended,
     carry_buildings,
@@ -22,14 +22,15 @@ from analytics.carry import (
     neighbours_until,
     to_judge_again,
 )
-from analytics.faults import OTHERS
+from analytics.evidence.supply_sources import OtherEvidence
 from analytics.found import Besides, found_at, frames_of
-from analytics.machine import Records
-from analytics.rows import PointRows, Unordered, by_point
-from analytics.silence import Service
-from analytics.supply_sources import OtherEvidence
-from analytics.timeline import Timeline, lay_out
-from analytics.vitals import NO_LAG, Signs
+from analytics.layout.rows import PointRows, Unordered, by_point
+from analytics.layout.timeline import Timeline, lay_out
+from analytics.points import machine, vitals
+from analytics.points.faults import OTHERS
+from analytics.points.machine import Records
+from analytics.points.silence import Service
+from analytics.points.vitals import NO_LAG, Signs
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.register import FAR_PAST_MS, Register
 from heatwatch.domain.temperature import Standard

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics import heat, machine, neighbours, vitals
+from analytics.buildings import heat, neighbours
 from analytics.carry import (
     Ended,
     carry_buildings,
@@ -29,16 +29,17 @@ from analytics.carry import (
     judge_spells_again,
     neighbours_until,
 )
-from analytics.compiled import compiled
-from analytics.faults import OTHERS
+from analytics.evidence.supply import SupplyFound
 from analytics.found import Besides, Found, found_at
-from analytics.machine import NEVER, Records
-from analytics.rows import PointRows, among, by_point, with_a_value
-from analytics.silence import Service, due_ms
-from analytics.supply import SupplyFound
-from analytics.tail import Tail
-from analytics.timeline import lay_out
-from analytics.vitals import Signs
+from analytics.layout.compiled import compiled
+from analytics.layout.rows import PointRows, among, by_point, with_a_value
+from analytics.layout.tail import Tail
+from analytics.layout.timeline import lay_out
+from analytics.points import machine, vitals
+from analytics.points.faults import OTHERS
+from analytics.points.machine import NEVER, Records
+from analytics.points.silence import Service, due_ms
+from analytics.points.vitals import Signs
 from heatwatch import __version__
 from heatwatch.domain.instants import DAY_MS
 from heatwatch.domain.register import FAR_FUTURE_MS, FAR_PAST_MS, PointRow, Register

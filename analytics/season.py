@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from analytics.found import frames_of
 from analytics.judge import Findings, summary_of
+from analytics.layout.sources import NOBODY, StoredHistory, signs_of
 from analytics.live import LiveJudge
-from analytics.machine import NEVER
-from analytics.sources import NOBODY, StoredHistory, signs_of
+from analytics.points.machine import NEVER
 from heatwatch.domain.instants import DAY_MS, MINUTE_MS
 from heatwatch.domain.register import Register
 from heatwatch.domain.temperature import Standard

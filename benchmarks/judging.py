@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analytics import machine
 from analytics.carry import carry_points
 from analytics.judge import judge
+from analytics.layout.rows import by_point
+from analytics.layout.timeline import Timeline, lay_out
 from analytics.live import LiveJudge
-from analytics.rows import by_point
+from analytics.points import machine
 from analytics.season import settle
-from analytics.timeline import Timeline, lay_out
 from benchmarks import peers
 from benchmarks.measuring import Figure, rates
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS

@@ -2,7 +2,7 @@
 
 `python -m benchmarks outages` prints figures; `python -m benchmarks.outages` the table for the documentation, and how
 often what was found with a confidence was true; `python -m benchmarks.outages fit` works the numbers of
-`analytics.confidence` out anew: a logistic regression on towns of other seeds than those that are scored.
+`analytics.buildings.confidence` out anew: a logistic regression on towns of other seeds than those that are scored.
 
 References
 ----------
@@ -24,11 +24,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analytics import confidence, heat, rhythm
+from analytics.buildings import confidence, heat, rhythm
 from analytics.carry import carry_buildings
-from analytics.machine import Records
-from analytics.rows import PointRows, by_point
-from analytics.timeline import Timeline, lay_out
+from analytics.layout.rows import PointRows, by_point
+from analytics.layout.timeline import Timeline, lay_out
+from analytics.points.machine import Records
 from benchmarks.measuring import Figure
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from heatwatch.domain.register import Register

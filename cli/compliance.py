@@ -11,7 +11,7 @@ import click
 import pandas as pd
 
 from analytics.judge import judge
-from analytics.rates import room_sums, tally_readings
+from analytics.rates.tally import room_sums, tally_readings
 from cli.judging import FILE, evidence_options, other_evidence
 from cli.options import instant
 from heatwatch.domain.compliance import SUBJECT_COLUMNS, By, Per, Rates, columns_of, rates

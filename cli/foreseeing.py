@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from analytics.foresight import JOB, Foresight, foreseen
+from analytics.roles.foresight import JOB, Foresight, foreseen
 from cli.wiring import open_records, wall_clock
 from heatwatch.domain.instants import from_ms
 from heatwatch.errors import BadInput, HeatwatchError, Unavailable

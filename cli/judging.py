@@ -12,9 +12,9 @@ import click
 import pandas as pd
 
 from analytics.cluster import judge_on_dask
+from analytics.evidence.supply_sources import OtherEvidence
 from analytics.judge import Findings
 from analytics.judge import judge as judge_readings
-from analytics.supply_sources import OtherEvidence
 from cli.options import instant
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import iso

@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
-from analytics.foresight import Foresight, ForesightRole
-from analytics.rates_worker import RatesWorker
-from analytics.worker import AnalyticsWorker
+from analytics.rates.worker import RatesWorker
+from analytics.roles.foresight import Foresight, ForesightRole
+from analytics.roles.worker import AnalyticsWorker
 from api.app import create_app
 from api.console.backing import Console
 from api.server import ApiRole

@@ -55,7 +55,7 @@ def morning(at_ms: int, zone: ZoneInfo) -> int:
 
     >>> from heatwatch.domain.instants import iso
     >>> iso(morning(1764090000000, ZoneInfo("Asia/Shanghai")))  # 25 November, 01:00
-    '2025-11-25T23:00:00Z'
+    '2025-11-25T23:00:00.000Z'
     """
     local = from_ms(at_ms).astimezone(zone)
     if DAY_BEGINS_H <= local.hour < NIGHT_BEGINS_H:

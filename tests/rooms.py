@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
-from analytics.worker import AnalyticsWorker
+from analytics.roles.worker import AnalyticsWorker
 from api.app import create_app
 from api.console.backing import Console
 from api.signing import Signing

@@ -21,15 +21,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from analytics.confidence import confidence
+from analytics.buildings.confidence import confidence
+from analytics.buildings.heat import OUTAGE
+from analytics.evidence.supply import Sensor, SupplyFound
+from analytics.evidence.supply_sources import OtherEvidence, series_of
+from analytics.evidence.weather import Weather
 from analytics.found import frames_of
-from analytics.heat import OUTAGE
 from analytics.judge import Findings, judge, signs_in, summary_of
 from analytics.live import LiveJudge
-from analytics.supply import Sensor, SupplyFound
-from analytics.supply_sources import OtherEvidence, series_of
-from analytics.vitals import Signs
-from analytics.weather import Weather
+from analytics.points.vitals import Signs
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, from_ms
 from heatwatch.domain.register import PointRow, Register

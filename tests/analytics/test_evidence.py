@@ -13,10 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.evidence import HEATLESS, merge, reported
-from analytics.machine import NEVER, Records
-from analytics.silence import Spans
-from analytics.supply import (
+from analytics.evidence.merging import HEATLESS, merge, reported
+from analytics.evidence.supply import (
     BUILDING,
     CANDIDATE,
     EVIDENCE,
@@ -29,10 +27,12 @@ from analytics.supply import (
     sensor_found,
     supply_found,
 )
-from analytics.supply_sources import SupplyWatch, series_of
-from analytics.timeline import Timeline, lay_out
-from analytics.weather import Weather
-from analytics.worker import AnalyticsWorker
+from analytics.evidence.supply_sources import SupplyWatch, series_of
+from analytics.evidence.weather import Weather
+from analytics.layout.timeline import Timeline, lay_out
+from analytics.points.machine import NEVER, Records
+from analytics.points.silence import Spans
+from analytics.roles.worker import AnalyticsWorker
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from heatwatch.domain.register import PointRow, Register
 from heatwatch.domain.stops import Stop

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics import confidence, heat, rhythm
+from analytics.buildings import confidence, heat, rhythm
 from analytics.carry import carry_buildings
-from analytics.rows import PointRows, by_point
-from analytics.timeline import Timeline, lay_out
+from analytics.layout.rows import PointRows, by_point
+from analytics.layout.timeline import Timeline, lay_out
 from benchmarks.outages import DESIGN, KINDS, Kind, Score, make, reliability, score, watch
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from heatwatch.domain.register import PointRow, Register

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analytics.foresight import JOB, Foresight, ForesightRole
-from analytics.worker import AnalyticsWorker
+from analytics.roles.foresight import JOB, Foresight, ForesightRole
+from analytics.roles.worker import AnalyticsWorker
 from dispatch.worker import DispatchWorker
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, from_ms

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from analytics import neighbours
-from analytics.faults import DRIFT, FAULT, MOVED
-from analytics.machine import NEVER, Records
-from analytics.neighbours import Members
-from analytics.rows import PointRows, by_point
-from analytics.timeline import Timeline, lay_out
+from analytics.buildings import neighbours
+from analytics.buildings.neighbours import Members
+from analytics.layout.rows import PointRows, by_point
+from analytics.layout.timeline import Timeline, lay_out
+from analytics.points.faults import DRIFT, FAULT, MOVED
+from analytics.points.machine import NEVER, Records
 from heatwatch.domain.register import PointRow, Register
 from heatwatch.domain.temperature import RoomClass
 from heatwatch.files.rules_file import default_standard

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.judge import judge
-from analytics.rates import Faults, apart, faults_in, places_of, tally
-from analytics.rows import by_point
-from analytics.timeline import Timeline, lay_out
+from analytics.layout.rows import by_point
+from analytics.layout.timeline import Timeline, lay_out
+from analytics.rates.tally import Faults, apart, faults_in, places_of, tally
 from heatwatch.domain.compliance import FIELDS, PARTS
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, from_ms, to_ms
 from heatwatch.domain.register import PointRow, Register

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from analytics import rates_worker
-from analytics.rates import tally_readings
-from analytics.rates_worker import BACK_DAYS, RatesWorker
+from analytics.rates import worker as rates_worker
+from analytics.rates.tally import tally_readings
+from analytics.rates.worker import BACK_DAYS, RatesWorker
 from heatwatch.domain.compliance import FIELDS, By, Per, Rates
 from heatwatch.domain.findings import Finding, FindingKind, SubjectKind
 from heatwatch.domain.identity import subject_of

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import analytics.worker
-from analytics.sources import NOBODY, SourceMap
-from analytics.worker import AnalyticsWorker
+import analytics.roles.worker
+from analytics.layout.sources import NOBODY, SourceMap
+from analytics.roles.worker import AnalyticsWorker
 from heatwatch.domain.instants import HOUR_MS, MINUTE_MS, from_ms
 from heatwatch.domain.register import PointRow, Register
 from heatwatch.domain.temperature import RoomClass
@@ -71,8 +71,8 @@ class Office(Bench):
 @pytest.fixture(autouse=True)
 def few_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let one block be saved in a pass."""
-    monkeypatch.setattr(analytics.worker, "SAVED_AT_LEAST", 1)
-    monkeypatch.setattr(analytics.worker, "SAVED_WITHIN_MS", 10**12)
+    monkeypatch.setattr(analytics.roles.worker, "SAVED_AT_LEAST", 1)
+    monkeypatch.setattr(analytics.roles.worker, "SAVED_WITHIN_MS", 10**12)
 
 
 @st.composite
@@ -177,7 +177,7 @@ def test_a_backlog_is_taken_in_whole_before_anybody_is_called_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Analytics was away for two days; all was stored meanwhile, in more arrivals than are read at once."""
-    monkeypatch.setattr(analytics.worker, "AT_ONCE", 3)
+    monkeypatch.setattr(analytics.roles.worker, "AT_ONCE", 3)
     now = [START]
     made = Office(tmp_path)
     made.put_in_force(REGISTER)
@@ -206,7 +206,7 @@ def test_what_was_read_with_all_that_is_stored_is_not_fed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each would have its whole block judged anew."""
-    monkeypatch.setattr(analytics.worker, "AT_ONCE", 3)
+    monkeypatch.setattr(analytics.roles.worker, "AT_ONCE", 3)
     made = Office(tmp_path)
     made.put_in_force(REGISTER)
     for hour in range(10):

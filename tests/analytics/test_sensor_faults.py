@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics import machine
 from analytics.carry import Carried, carry_points, judge_spells_again, to_judge_again
-from analytics.faults import DRIFT, FAULT, LOW_BATTERY, STUCK
 from analytics.judge import judge
-from analytics.rows import PointRows, Unordered, by_point
-from analytics.timeline import Timeline, lay_out
+from analytics.layout.rows import PointRows, Unordered, by_point
+from analytics.layout.timeline import Timeline, lay_out
+from analytics.points import machine
+from analytics.points.faults import DRIFT, FAULT, LOW_BATTERY, STUCK
 from heatwatch.domain.temperature import Judging
 from tests.analytics import oracle
 from tests.analytics.against import as_answered, as_expected, readings_of, register_of, standard_of

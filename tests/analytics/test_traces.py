@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from analytics.sources import SourceMap
-from analytics.timeline import lay_out
-from analytics.traces import Traces
+from analytics.layout.sources import SourceMap
+from analytics.layout.timeline import lay_out
+from analytics.roles.traces import Traces
 from heatwatch.domain.findings import Finding, FindingKind, SubjectKind
 from heatwatch.domain.instants import DAY_MS, from_ms
 from heatwatch.domain.register import PointRow, Register

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics import vitals
-from analytics.faults import CLOCK, FAULT, LOW_BATTERY
-from analytics.machine import NEVER, Records
-from analytics.timeline import Timeline, lay_out
-from analytics.vitals import NO_LAG, Vitals
+from analytics.layout.timeline import Timeline, lay_out
+from analytics.points import vitals
+from analytics.points.faults import CLOCK, FAULT, LOW_BATTERY
+from analytics.points.machine import NEVER, Records
+from analytics.points.vitals import NO_LAG, Vitals
 from heatwatch.domain.register import PointRow, Register
 from heatwatch.domain.temperature import RoomClass
 from heatwatch.files.rules_file import default_standard

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics.judge import judge
-from analytics.sources import NOBODY, SourceMap, StoredHistory
-from analytics.worker import AnalyticsWorker
+from analytics.layout.sources import NOBODY, SourceMap, StoredHistory
+from analytics.roles.worker import AnalyticsWorker
 from heatwatch.domain.findings import COLUMNS, FindingKind
 from heatwatch.domain.instants import HOUR_MS, MINUTE_MS, from_ms
 from heatwatch.domain.register import PointRow, Register

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from analytics.foresight import Foresight, ForesightRole
+from analytics.roles.foresight import Foresight, ForesightRole
 from cli.main import heatwatch
 from heatwatch.domain.instants import DAY_MS
 from heatwatch.domain.temperature import RoomClass

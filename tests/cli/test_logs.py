@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select
 
-from analytics.worker import AnalyticsWorker
+from analytics.roles.worker import AnalyticsWorker
 from dispatch.worker import DispatchWorker
 from heatwatch import logs
 from heatwatch.domain.findings import FindingKind

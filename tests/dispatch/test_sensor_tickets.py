@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select
 
-from analytics.worker import AnalyticsWorker
+from analytics.roles.worker import AnalyticsWorker
 from dispatch.faults import ripened
 from dispatch.worker import DispatchWorker
 from heatwatch.domain.findings import Finding, FindingKind, SubjectKind

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from analytics.worker import AnalyticsWorker
+from analytics.roles.worker import AnalyticsWorker
 from cli.judging import judge
 from dispatch.worker import DispatchWorker
 from heatwatch.domain.findings import FindingKind

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analytics.sources import SourceMap
+from analytics.layout.sources import SourceMap
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, from_ms
 from heatwatch.domain.register import Register
 from heatwatch.stores.readings import ReadingColumns

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.found import SUBJECTS
-from analytics.sources import NOBODY, SourceMap
-from analytics.timeline import Timeline
+from analytics.layout.sources import NOBODY, SourceMap
+from analytics.layout.timeline import Timeline
 from heatwatch.domain.amendments import Cause
 from heatwatch.domain.findings import Finding, SubjectKind
 from heatwatch.domain.traces import CLOCK, trace_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.compiled import compiled
+from analytics.layout.compiled import compiled
 
 Int64 = NDArray[np.int64]
 Int32 = NDArray[np.int32]

@@ -47,10 +47,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.compiled import compiled
-from analytics.faults import DRIFT, FAULT, MOVED
-from analytics.machine import NEVER, Records
-from analytics.timeline import SERVICE, Timeline
+from analytics.layout.compiled import compiled
+from analytics.layout.timeline import SERVICE, Timeline
+from analytics.points.faults import DRIFT, FAULT, MOVED
+from analytics.points.machine import NEVER, Records
 from heatwatch.domain.instants import DAY_MS, HOUR_MS
 from heatwatch.domain.register import FAR_FUTURE_MS
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.compiled import compiled
-from analytics.faults import FAULT, OUT_OF_RANGE, SPIKE, STUCK
-from analytics.timeline import OUT, SERVICE, Timeline
+from analytics.layout.compiled import compiled
+from analytics.layout.timeline import OUT, SERVICE, Timeline
+from analytics.points.faults import FAULT, OUT_OF_RANGE, SPIKE, STUCK
 from heatwatch.domain.instants import HOUR_MS, MINUTE_MS
 from heatwatch.domain.register import FAR_PAST_MS
 from heatwatch.domain.temperature import MINUTES_PER_WEEK

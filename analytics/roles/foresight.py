@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from analytics.evidence.supply_sources import SupplyWatch
 from analytics.found import changed_subjects, findings_of
+from analytics.layout.sources import StoredHistory
 from analytics.live import LiveJudge
-from analytics.sources import StoredHistory
-from analytics.supply_sources import SupplyWatch
 from heatwatch.domain.amendments import Cause
 from heatwatch.domain.findings import Finding
 from heatwatch.domain.instants import DAY_MS

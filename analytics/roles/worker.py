@@ -14,13 +14,13 @@ import numpy as np
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from analytics.evidence.supply_sources import SupplyWatch
 from analytics.found import Found, Subject, changed_subjects, findings_of
+from analytics.layout.sources import NOBODY, StoredHistory, signs_of
 from analytics.live import LiveJudge
-from analytics.machine import NEVER
+from analytics.points.machine import NEVER
+from analytics.roles.traces import Traces, arrival_trace
 from analytics.season import MOST_ROWS, catch_up, planned
-from analytics.sources import NOBODY, StoredHistory, signs_of
-from analytics.supply_sources import SupplyWatch
-from analytics.traces import Traces, arrival_trace
 from heatwatch import __version__
 from heatwatch.domain.findings import FindingKind, SubjectKind
 from heatwatch.domain.instants import DAY_MS, MINUTE_MS, iso

@@ -20,8 +20,8 @@ on how readings are cut into batches; all that is remembered of a room or a hous
 
 A house's own past goes with it: how it fell at each full hour of the last days, and how cold it got on each. What is
 found is therefore told with how far it departs from that: harder than usual at this hour (`beyond_k`), harder than at
-any hour of most days (`often_k`), colder than on most days (`below_k`). `analytics.confidence` makes a probability of
-it, `analytics.rhythm` takes back what comes again and again; both are functions of this list.
+any hour of most days (`often_k`), colder than on most days (`below_k`). `analytics.buildings.confidence` makes a
+probability of it, `analytics.buildings.rhythm` takes back what comes again and again; both are functions of this list.
 
 References
 ----------
@@ -42,9 +42,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.compiled import compiled
-from analytics.machine import NEVER, Records
-from analytics.timeline import SERVICE, Timeline
+from analytics.layout.compiled import compiled
+from analytics.layout.timeline import SERVICE, Timeline
+from analytics.points.machine import NEVER, Records
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from heatwatch.domain.temperature import MINUTES_PER_DAY
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics import rhythm
-from analytics.machine import Records
-from analytics.timeline import Timeline
+from analytics.buildings import rhythm
+from analytics.layout.timeline import Timeline
+from analytics.points.machine import Records
 from heatwatch.domain.instants import HOUR_MS
 
 Float64 = NDArray[np.float64]

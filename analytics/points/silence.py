@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.machine import NEVER, Records
-from analytics.timeline import SERVICE, Timeline
+from analytics.layout.timeline import SERVICE, Timeline
+from analytics.points.machine import NEVER, Records
 from heatwatch.domain.register import FAR_FUTURE_MS, FAR_PAST_MS
 
 Int64 = NDArray[np.int64]

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from analytics.faults import KINDS, LOW_BATTERY, UNTRUSTED
+from analytics.layout.rows import by_point
+from analytics.layout.sources import NOBODY, SourceMap
+from analytics.layout.timeline import Timeline, lay_out
 from analytics.live import SPAN
-from analytics.rates import Faults, Place, day_begins, places_of, tally
-from analytics.rows import by_point
-from analytics.sources import NOBODY, SourceMap
-from analytics.timeline import Timeline, lay_out
+from analytics.points.faults import KINDS, LOW_BATTERY, UNTRUSTED
+from analytics.rates.tally import Faults, Place, day_begins, places_of, tally
 from heatwatch import __version__
 from heatwatch.domain.compliance import FIELDS
 from heatwatch.domain.findings import FindingKind, SubjectKind

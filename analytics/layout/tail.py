@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.rows import PointRows, by_point
+from analytics.layout.rows import PointRows, by_point
 
 Int64 = NDArray[np.int64]
 Int32 = NDArray[np.int32]

@@ -1,9 +1,9 @@
 """One row for each heat outage, whatever tells of it: reports, supply temperatures, rooms.
 
-What supply sensors say (`analytics.supply`) or what was reported of a station holds for each of its buildings. A
-candidate of the rooms (`analytics.heat`) is withdrawn where the building's own supply stayed warm; or where half of the
-buildings of a station, or more, cool at once although the station's supply stayed warm and as much heat went out as
-ever. One house of many may be cut off behind a warm station: nothing is withdrawn there.
+What supply sensors say (`analytics.evidence.supply`) or what was reported of a station holds for each of its
+buildings. A candidate of the rooms (`analytics.buildings.heat`) is withdrawn where the building's own supply stayed
+warm; or where half of the buildings of a station, or more, cool at once although the station's supply stayed warm and
+as much heat went out as ever. One house of many may be cut off behind a warm station: nothing is withdrawn there.
 
 What overlaps, by way of others too, is one outage. It starts where the best evidence says: reported, supply, rooms. It
 ends where the supply is back, else at the reported end, else where the rooms say.
@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics import silence
-from analytics.machine import NEVER, Records
-from analytics.silence import Spans, Steps
-from analytics.supply import BUILDING, CANDIDATE, EVIDENCE, REPORTED, ROOMS, STATION, SUPPLY, SupplyFound
-from analytics.timeline import Timeline
+from analytics.evidence.supply import BUILDING, CANDIDATE, EVIDENCE, REPORTED, ROOMS, STATION, SUPPLY, SupplyFound
+from analytics.layout.timeline import Timeline
+from analytics.points import silence
+from analytics.points.machine import NEVER, Records
+from analytics.points.silence import Spans, Steps
 from heatwatch.domain.instants import HOUR_MS
 from heatwatch.domain.stops import Stop
 
@@ -81,7 +81,7 @@ def merge(timeline: Timeline, rooms: Records, supply: SupplyFound, told: Records
     Parameters
     ----------
     rooms : dtype with building, open, start, end, confidence, points
-        What rooms say of buildings (`analytics.heat.OUTAGE`).
+        What rooms say of buildings (`analytics.buildings.heat.OUTAGE`).
     supply
         What supply sensors say.
     told

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.timeline import row_at
-from analytics.vitals import Signs
+from analytics.layout.timeline import row_at
+from analytics.points.vitals import Signs
 from heatwatch.domain.register import FAR_PAST_MS, Register
 from heatwatch.stores.readings import ReadingColumns, ReadingStore
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analytics.supply import BUILDING, STATION, Sensor, SupplyFound, SupplySeries, supply_found
-from analytics.timeline import Timeline
-from analytics.weather import Weather
+from analytics.evidence.supply import BUILDING, STATION, Sensor, SupplyFound, SupplySeries, supply_found
+from analytics.evidence.weather import Weather
+from analytics.layout.timeline import Timeline
 from heatwatch.domain.register import Register
 from heatwatch.domain.stops import Stop
 from heatwatch.domain.supply import MEASURES, SupplySource

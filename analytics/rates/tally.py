@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analytics import machine
-from analytics.compiled import compiled
-from analytics.faults import KINDS, LOW_BATTERY, UNTRUSTED
-from analytics.machine import Tables
-from analytics.rows import PointRows, by_point
-from analytics.timeline import SERVICE, SUSPENDED, Timeline, lay_out
+from analytics.layout.compiled import compiled
+from analytics.layout.rows import PointRows, by_point
+from analytics.layout.timeline import SERVICE, SUSPENDED, Timeline, lay_out
+from analytics.points import machine
+from analytics.points.faults import KINDS, LOW_BATTERY, UNTRUSTED
+from analytics.points.machine import Tables
 from heatwatch.domain.compliance import FIELDS, By, RoomSum, period_names
 from heatwatch.domain.findings import FindingKind
 from heatwatch.domain.instants import DAY_MS, MINUTE_MS, from_ms, to_ms

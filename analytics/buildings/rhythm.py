@@ -24,9 +24,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.compiled import compiled
-from analytics.machine import Records
-from analytics.timeline import Timeline
+from analytics.layout.compiled import compiled
+from analytics.layout.timeline import Timeline
+from analytics.points.machine import Records
 from heatwatch.domain.instants import DAY_MS, HOUR_MS
 
 Int64 = NDArray[np.int64]

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.compiled import compiled
+from analytics.layout.compiled import compiled
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, to_ms
 from heatwatch.domain.local_time import offsets
 from heatwatch.domain.register import FAR_FUTURE_MS, FAR_PAST_MS, PointRow, Register

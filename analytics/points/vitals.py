@@ -36,10 +36,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.compiled import compiled
-from analytics.faults import CLOCK, FAULT, LOW_BATTERY
-from analytics.machine import NEVER, Records
-from analytics.timeline import Timeline
+from analytics.layout.compiled import compiled
+from analytics.layout.timeline import Timeline
+from analytics.points.faults import CLOCK, FAULT, LOW_BATTERY
+from analytics.points.machine import NEVER, Records
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS
 
 Int64 = NDArray[np.int64]

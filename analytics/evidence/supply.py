@@ -28,11 +28,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.compiled import compiled
-from analytics.machine import NEVER, Records
-from analytics.silence import Spans
-from analytics.timeline import Timeline
-from analytics.weather import Weather
+from analytics.evidence.weather import Weather
+from analytics.layout.compiled import compiled
+from analytics.layout.timeline import Timeline
+from analytics.points.machine import NEVER, Records
+from analytics.points.silence import Spans
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS
 
 Int64 = NDArray[np.int64]

@@ -1,0 +1,1 @@
+"""What the rooms of a building show together: heat outages, and thermometers that are not like the others."""

@@ -1,0 +1,1 @@
+"""What judging works on, laid out as arrays: rows, timelines, and who spoke for whom."""

@@ -1,0 +1,1 @@
+"""What runs in an installation: judging what arrives, and telling what a change would alter."""
