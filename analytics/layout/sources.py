@@ -94,6 +94,15 @@ class SourceMap:
         span = np.repeat(known, count)
         return span[point != NOBODY], point[point != NOBODY]
 
+    def heard(self, last_ms: Int64) -> dict[str, int]:
+        """Return up to when each source was heard [ms], given the last row of each point; never heard: left out."""
+        told: dict[str, int] = {}
+        for point, sources in self._sources_of.items():
+            at_ms = int(last_ms[point])
+            if at_ms > FAR_PAST_MS:
+                told |= {source: max(at_ms, told.get(source, at_ms)) for source in sources}
+        return told
+
     def sources(self, points: Sequence[int]) -> list[str]:
         """Return every source that ever spoke for one of `points`."""
         return sorted(set().union(*(self._sources_of[point] for point in points)))

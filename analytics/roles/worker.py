@@ -213,6 +213,7 @@ class AnalyticsWorker:
         if saved_up_to >= 0:
             judge.load(states)
             self._feed_again(bench, saved_up_to, cursor)
+            bench.heard = history.sources.heard(judge.state["heard"])
             return False
         bench.law = law
         if self._wall_clock is not None and last_seq is not None:
