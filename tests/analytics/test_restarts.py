@@ -220,3 +220,22 @@ def test_what_was_read_with_all_that_is_stored_is_not_fed_again(
     assert (anew, len(made.told())) == ([], len(NAMES))
     made.store.close()
     made.records.close()
+
+
+def test_up_to_when_a_source_had_been_heard_is_known_after_a_restart(tmp_path: Path) -> None:
+    made = Office(tmp_path)
+    try:
+        made.put_in_force(REGISTER)
+        for k in range(1, 5):
+            at_ms = START + k * EVERY
+            made.arrive_at([(name, at_ms - EVERY * (number % 2), 19.0) for number, name in enumerate(NAMES[k:])], at_ms)
+            made.tick(at_ms)
+        before = dict(made.worker._bench.heard)  # type: ignore[union-attr]
+        made.restart()
+        made.tick(START + 5 * EVERY)
+        after = made.worker._bench.heard  # type: ignore[union-attr]
+        assert before
+        assert after == before
+    finally:
+        made.store.close()
+        made.records.close()
