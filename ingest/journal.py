@@ -213,9 +213,10 @@ class Journal:
 
     def _warn(self) -> None:
         size = self.size_bytes
-        if size > WARN_AT * self._limit_bytes and not self._warned:
+        nearly_full = self.full or size > WARN_AT * self._limit_bytes
+        if nearly_full and not self._warned:
             log.warning("journal %s: %d of %d bytes used; its messages wait", self._folder, size, self._limit_bytes)
-        self._warned = size > WARN_AT * self._limit_bytes
+        self._warned = nearly_full
 
 
 @dataclass(frozen=True, slots=True)
