@@ -38,7 +38,7 @@ from analytics.layout.timeline import lay_out
 from analytics.points import machine, vitals
 from analytics.points.faults import OTHERS
 from analytics.points.machine import NEVER, Records
-from analytics.points.silence import Service, due_ms
+from analytics.points.silence import Service
 from analytics.points.vitals import Signs
 from heatwatch import __version__
 from heatwatch.domain.instants import DAY_MS
@@ -102,11 +102,13 @@ class LiveJudge:
         self._places = [_Places.by(owner, len(self._buildings)) for owner in owners]
         self._fresh = [rows[:1].copy() for rows, _ in self._carried_of()]
         self._seq = np.full(len(self._buildings), -1, dtype=np.int64)
+        self.blocks = len(np.unique(self._block_of_building))
         self._tail = Tail(len(self.state))
         self._service = Service.of(self.timeline)
         self._first_row = np.searchsorted(self.timeline.rows.point, np.arange(len(self.state) + 1)).astype(np.int64)
-        self._due = due_ms(self.timeline, self.state["heard"], self.state["heard_break"], self._every)
+        self._due = np.zeros(len(self.state), dtype=np.int64)
         self._standing = np.zeros(len(self.state), dtype=np.bool_)
+        self._noted(self._every)
         self._ahead: _Ahead | None = None
         layout = (_PACKING, *((rows.dtype.descr, rows.shape[1:]) for rows, _ in (*self._fixed(), *self._growing())))
         self.key = _key_of(repr((__version__, layout, standard, zone.key)), register)
@@ -381,11 +383,6 @@ class LiveJudge:
 
     # --- saving
 
-    @property
-    def blocks(self) -> int:
-        """How many blocks there are."""
-        return len(np.unique(self._block_of_building))
-
     def save(self, seq: int = 0, most: int | None = None) -> dict[str, bytes]:
         """Return the state of blocks touched since they were last saved, by the name of each one's first building.
 
@@ -539,7 +536,10 @@ def _note(
     due: Int64,
     standing: Bool,
 ) -> None:
-    """Put down from when on points are silent, as `silence.due_ms`, and whether `machine.unfinished` has any."""
+    """Put down from when on points are silent if nothing more comes [ms], and whether `machine.unfinished` has any.
+
+    For `silence.point_silences`: before that moment it finds nothing that goes on.
+    """
     for k in range(len(points)):
         point = points[k]
         s = state[point]

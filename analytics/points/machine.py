@@ -842,28 +842,6 @@ def unfinished(state: Records, as_of: int, numbers: Numbers, spells: Records, fa
     return filled[0], filled[2]
 
 
-@compiled
-def latest_valid(first: Int64, time: Int64, value: Float64, tables: Tables, numbers: Numbers) -> int:
-    """Return when the latest valid reading was measured [ms], `NEVER` where there is none. Looks from the end."""
-    latest = NEVER
-    for point in range(len(first) - 1):
-        i = first[point + 1]
-        while i > first[point] and time[i - 1] > latest:
-            start = i - 1
-            while start > first[point] and time[start - 1] == time[i - 1]:
-                start -= 1
-            distinct, _, temp_c = _distinct(value, start, i)
-            low, high = tables.seg_first[point], tables.seg_first[point + 1]
-            seg = low + np.searchsorted(tables.seg_start[low:high], time[i - 1], side="right") - 1
-            if tables.seg_kind[seg] != OUT:
-                temp_c += tables.row_offset_k[tables.seg_row[seg]]
-            if distinct == 1 and numbers.range_low_c <= temp_c <= numbers.range_high_c:
-                latest = time[i - 1]
-                break
-            i = start
-    return latest
-
-
 def stuck_now(state: Records) -> Records:
     """Return the stuck thermometers that stand, shape (n,), dtype `faults.FAULT`."""
     points = np.nonzero(state["stuck"])[0]

@@ -36,20 +36,6 @@ class Spans:
         return Spans(subject, self.start, self.end, self.open)
 
 
-def due_ms(timeline: Timeline, heard: Int64, heard_break: Int64, points: Int64) -> Int64:
-    """Return from which moment on each of `points` is silent if nothing more comes [ms]; far off where it never is.
-
-    Parameters
-    ----------
-    heard, heard_break : shape (n,)
-        Last row heard of each of `points`, `NEVER` where there is none, and the `break` that held then [ms].
-    """
-    since, wait, until = _waiting(timeline, heard, heard_break, points)
-    known = since != FAR_PAST_MS
-    due = np.where(known, since, 0) + wait
-    return np.where(known & (due <= until), due, FAR_FUTURE_MS)
-
-
 def point_silences(
     timeline: Timeline, heard: Int64, heard_break: Int64, points: Int64, ended: Records, as_of: int
 ) -> Spans:
@@ -57,12 +43,19 @@ def point_silences(
 
     Parameters
     ----------
-    heard, heard_break, points
-        As `due_ms` takes them; of points that are not among them nothing goes on.
+    heard, heard_break : shape (n,)
+        Last row heard of each of `points`, `NEVER` where there is none, and the `break` that held then [ms].
+    points
+        Whose silence may go on; that of others does not.
     """
-    since, wait, until = _waiting(timeline, heard, heard_break, points)
-    leaves = until > as_of
-    until = np.minimum(until, as_of)
+    rows = timeline.rows
+    first_row = np.searchsorted(rows.point, points)
+    last_row = np.searchsorted(rows.point, points, side="right") - 1
+    never = heard == NEVER
+    since = np.where(never, rows.valid_from[first_row], heard)
+    wait = np.where(never, rows.break_ms[first_row], heard_break)
+    leaves = rows.valid_to[last_row] > as_of
+    until = np.minimum(rows.valid_to[last_row], as_of)
     known = since != FAR_PAST_MS
     silent = known & (until - np.where(known, since, until) >= wait)
     going_on = Spans(points[silent], since[silent], until[silent], leaves[silent])
@@ -72,16 +65,6 @@ def point_silences(
         np.concatenate((ended["end"], going_on.end)),
         np.concatenate((np.zeros(len(ended), dtype=np.bool_), going_on.open)),
     )
-
-
-def _waiting(timeline: Timeline, heard: Int64, heard_break: Int64, points: Int64) -> tuple[Int64, Int64, Int64]:
-    """Return since when, how long, and until when at most each point is waited for [ms]."""
-    rows = timeline.rows
-    first_row = np.searchsorted(rows.point, points)
-    last_row = np.searchsorted(rows.point, points, side="right") - 1
-    never = heard == NEVER
-    since = np.where(never, rows.valid_from[first_row], heard)
-    return since, np.where(never, rows.break_ms[first_row], heard_break), rows.valid_to[last_row]
 
 
 @dataclass(frozen=True, slots=True)

@@ -382,6 +382,18 @@ def _around(
 
 
 @compiled
+def _instant(times: Int64, value: NDArray[np.float64], i: int, end: int) -> tuple[int, float]:
+    """Return the first row after an instant, and what is said at it [degC]: NaN for no value, or for two at odds."""
+    at, said_c, one = times[i], np.nan, True
+    while i < end and times[i] == at:
+        if np.isfinite(value[i]):
+            one = one and (np.isnan(said_c) or value[i] == said_c)
+            said_c = value[i]
+        i += 1
+    return i, said_c if one else np.nan
+
+
+@compiled
 def _spikes(
     points: Int64,
     first: Int64,
@@ -404,15 +416,9 @@ def _spikes(
         last, last_c, last_row = machine.NEVER, np.nan, -1
         jumped_at, before_c = -1, np.nan
         while i < end:
-            here, at, temp_c, valid = i, times[i], np.nan, True
-            while i < end and times[i] == at:
-                if np.isfinite(value[i]):
-                    if np.isnan(temp_c):
-                        temp_c = value[i]
-                    elif value[i] != temp_c:
-                        valid = False
-                i += 1
-            if not valid or np.isnan(temp_c):
+            here, at = i, times[i]
+            i, temp_c = _instant(times, value, i, end)
+            if np.isnan(temp_c):
                 continue
             while seg + 1 < high and tables.seg_start[seg + 1] <= at:
                 seg += 1
@@ -467,15 +473,9 @@ def _part(
             # the next reading that is judged and trusted, others counted on the way; none: the window's end
             verdict, reached, b = _NO_VERDICT, False, until
             while i < end:
-                here, at, temp_c, valid = i, times[i], np.nan, True
-                while i < end and times[i] == at:
-                    if np.isfinite(value[i]):
-                        if np.isnan(temp_c):
-                            temp_c = value[i]
-                        elif value[i] != temp_c:
-                            valid = False
-                    i += 1
-                if not valid or np.isnan(temp_c):
+                here, at = i, times[i]
+                i, temp_c = _instant(times, value, i, end)
+                if np.isnan(temp_c):
                     continue
                 if at >= here_end:
                     h_part, h_doubt, h_day, h_row, version, offset, service_end, season_end, here_end = _around(
