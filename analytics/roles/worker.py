@@ -308,7 +308,6 @@ class AnalyticsWorker:
                 changed[session.get_one(FindingRow, number).trace].append(number)
         if bench.before is None:
             session.execute(delete(JudgeState).where(JudgeState.key != bench.key))
-        if bench.before is None:
             for name, version in zip(LAWS, _law(session, bench.version), strict=True):
                 session.merge(Cursor(name=f"{ROLE}-{name}", change_seq=version))
         return dict(changed)
