@@ -87,7 +87,7 @@ def _check_store(settings: Settings, store: ReadingStore, records: Records) -> N
     """Refuse a store that has lost what the records say was stored in it."""
     with records.read() as session:
         stored = session.scalar(select(func.sum(ReadingCount.stored))) or 0
-    if stored and not store.count():
+    if stored and store.empty():
         raise Damaged(
             f"holds no reading, though {stored} were stored: restore it from the backup",
             where=str(settings.readings_path),

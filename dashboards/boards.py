@@ -20,7 +20,7 @@ from dashboards import queries
 from dashboards.queries import TIME_COLUMN, Answer, Question
 from dashboards.settings import GrafanaSettings, InfluxVersion, Language, Limits
 from dashboards.sources import KIND, UID
-from heatwatch.stores.influx_schema import READING
+from heatwatch.stores.influx.schema import READING
 
 BOARD_UID = "heatwatch-readings"
 SCHEMA_VERSION = 42

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dashboards.settings import InfluxVersion
-from heatwatch.stores.influx_schema import READING, TEMPERATURE, Field
+from heatwatch.stores.influx.schema import READING, TEMPERATURE, Field
 
 TIME_COLUMN = "Time"
 VARIABLE = READING.tag

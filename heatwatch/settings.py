@@ -20,6 +20,15 @@ class ClockKind(StrEnum):
     REPLAY = "replay"
 
 
+class StoreKind(StrEnum):
+    """Where readings are kept."""
+
+    EMBEDDED = "embedded"
+    INFLUXDB_1 = "influxdb1"
+    INFLUXDB_2 = "influxdb2"
+    INFLUXDB_3 = "influxdb3"
+
+
 class LogFormat(StrEnum):
     """How a line of the log is written."""
 
@@ -48,6 +57,30 @@ class Settings(BaseSettings):
     """The company's time zone (R1: local hours)."""
     rules: Path | None = None
     """Rules file; the rules of `heatwatch/rules/default.yaml` where none is given."""
+    store: StoreKind = StoreKind.EMBEDDED
+    """`embedded`, or an InfluxDB by its major version: `influxdb1`, `influxdb2`, `influxdb3`."""
+    influx_url: str = "http://127.0.0.1:8086"
+    """Its address."""
+    influx_org: str = "heatwatch"
+    """Organization that owns the bucket (2.x)."""
+    influx_bucket: str = "heatwatch"
+    """Bucket (2.x) or database (1.x, 3.x)."""
+    influx_token_file: Path | None = None
+    """File with the token on one line (2.x, 3.x)."""
+    influx_user: str = ""
+    """User name (1.x), where it asks for one."""
+    influx_password_file: Path | None = None
+    """File with that user's password on one line (1.x)."""
+    influx_ca: Path | None = None
+    """Authorities (PEM) that may have signed its certificate; the system's where none is given."""
+    influx_gzip: bool = False
+    """Whether what is sent is compressed: for a slow link."""
+    influx_timeout_s: float = Field(default=30.0, gt=0)
+    """How long one answer may take [s]."""
+    records: str = "embedded"
+    """`embedded` (SQLite in the data folder), or `postgresql://name@host:port/database`."""
+    records_password_file: Path | None = None
+    """File with the password of that user on one line; a password stands nowhere else."""
     broker: str = "embedded"
     """`embedded`, or the address of a broker: `mqtt://host:port`, `mqtts://…` with TLS; a user as `mqtt://name@host`."""
     broker_user: str = ""

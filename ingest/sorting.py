@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from heatwatch.domain.instants import DAY_MS
-from heatwatch.stores.readings import Int8, Outcome, ReadingBatch
+from heatwatch.stores.readings import Outcome, ReadingBatch, Written
 from heatwatch.usecases.delivery import Delivery, MessageTally, ReadingTally, Unusable
 from heatwatch.wire import CLOCK_TOPIC, Tick
 from ingest.decoders import (
@@ -87,11 +87,11 @@ class Sorted:
 
     delivery: Delivery
     clock: Clock
-    rows: list[tuple[Entry, Reading]] = field(default_factory=list)
+    rows: list[tuple[Entry, Decoded, Reading]] = field(default_factory=list)
 
     def batch(self) -> ReadingBatch:
         """Return the readings to be stored."""
-        readings = [reading for _, reading in self.rows]
+        readings = [reading for _, _, reading in self.rows]
         return ReadingBatch(
             source=[reading.source for reading in readings],
             time_ms=np.array([reading.time_ms for reading in readings], np.int64),
@@ -100,18 +100,28 @@ class Sorted:
             battery=np.array([reading.battery for reading in readings], np.float64),
             rssi_dbm=np.array([reading.rssi_dbm for reading in readings], np.float64),
             flags=[reading.flags for reading in readings],
-            arrived_ms=np.array([self.clock.arrived(entry.message, reading) for entry, reading in self.rows], np.int64),
+            arrived_ms=np.array([self.clock.arrived(entry.message, one) for entry, _, one in self.rows], np.int64),
             worker=self.delivery.worker,
-            sequence=np.array([entry.sequence for entry, _ in self.rows], np.int64),
+            sequence=np.array([entry.sequence for entry, _, _ in self.rows], np.int64),
             position=np.array([reading.position for reading in readings], np.int32),
         )
 
-    def settle(self, outcomes: Int8) -> Delivery:
-        """Count what the store said of each reading, and note what it kept; return the whole delivery."""
-        for (entry, reading), outcome in zip(self.rows, outcomes.tolist(), strict=True):
+    def settle(self, written: Written) -> Delivery:
+        """Count what the store said of each reading, and note what it kept; return the whole delivery.
+
+        What it refuses goes to quarantine.
+        """
+        for row, (outcome, origin) in enumerate(zip(written.outcome.tolist(), self.rows, strict=True)):
+            entry, decoded, reading = origin
             tally = self.delivery.readings[reading.source]
             if outcome == Outcome.DUPLICATE:
                 tally.duplicate += 1
+                continue
+            if outcome == Outcome.REFUSED:
+                tally.quarantined += 1
+                reason = f"the store refuses it: {written.refused.get(row, 'it does not say why')}"
+                payload = _piece(entry, decoded, reading.position)
+                self.delivery.unusable.append(_unusable(entry, reading.position, payload, reason))
                 continue
             if outcome == Outcome.CONFLICT:
                 tally.conflict += 1
@@ -184,7 +194,7 @@ def _take(done: Sorted, entry: Entry, decoded: Decoded, clock: Clock) -> None:
         if reason := fault(reading, now_ms, clock.ahead_limit_ms):
             refused.append(Refused(reading.position, reading.source, reason))
         else:
-            done.rows.append((entry, reading))
+            done.rows.append((entry, decoded, reading))
             done.delivery.readings.setdefault(reading.source, ReadingTally()).decoded += 1
     for one in sorted(refused, key=attrgetter("position")):
         tally = done.delivery.readings.setdefault(countable(one.source), ReadingTally())

@@ -56,6 +56,8 @@ class JournalPosition(Base):
 
     worker: Mapped[str] = mapped_column(primary_key=True)
     sequence: Mapped[int]
+    received: Mapped[int] = mapped_column(default=0, server_default="0")
+    """The last message that the worker has said it received: what other processes know of its journal."""
 
 
 class MessageCount(Base):

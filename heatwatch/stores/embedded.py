@@ -25,6 +25,7 @@ from heatwatch.stores.readings import (
     ReadingColumns,
     VitalColumns,
     WholeRows,
+    Written,
 )
 
 Bools = NDArray[np.bool_]
@@ -72,7 +73,8 @@ WHERE r.time_ms >= $start_ms AND r.time_ms < $end_ms AND r.temp_c BETWEEN $low_c
 GROUP BY c.code"""
 
 WHOLE = """
-SELECT source, time_ms, arrived_ms, temp_c, humidity_pct, battery, rssi_dbm, flags FROM readings
+SELECT source, time_ms, arrived_ms, temp_c, humidity_pct, battery, rssi_dbm, flags, worker, sequence, position, conflict
+FROM readings
 WHERE {moment} >= $start_ms AND {moment} < $end_ms ORDER BY {moment}, worker, sequence, position"""
 
 FAR_MS = np.iinfo(np.int64)
@@ -104,13 +106,13 @@ class EmbeddedReadings:
         self._writing, self._reopening = threading.Lock(), threading.Lock()
         self._connection, self._closed = _open(path, read_only=read_only), False
 
-    def write(self, batch: ReadingBatch) -> Int8:
-        """Keep a batch durably and return an `Outcome` a row; all of it is kept or none.
+    def write(self, batch: ReadingBatch) -> Written:
+        """Keep a batch durably and return an `Outcome` a row; all of it is kept or none, and none is refused.
 
         Whether a row is known is asked of its time's blocks only, so that the cost does not grow with the store.
         """
         if not len(batch):
-            return np.empty(0, np.int8)
+            return Written(np.empty(0, np.int8))
         with self._writing, self._transaction() as cursor:
             incoming = _table(batch)
             cursor.register("incoming", incoming)
@@ -119,7 +121,7 @@ class EmbeddedReadings:
             new = (outcome != Outcome.DUPLICATE) & ~born
             if new.any():
                 _insert(cursor, incoming, new, outcome == Outcome.CONFLICT)
-        return outcome
+        return Written(outcome)
 
     def read(
         self,
@@ -178,8 +180,8 @@ class EmbeddedReadings:
         with self._transaction() as cursor:
             found: dict[str, Any] = cursor.execute(query, {"start_ms": start_ms, "end_ms": end_ms}).fetchnumpy()
         code, names = pd.factorize(np.asarray(found.pop("source"), dtype=object), sort=True)
-        flags = np.asarray(found.pop("flags"), dtype=object).tolist()
-        return WholeRows(source=names.tolist(), code=code.astype(np.int32), flags=flags, **found)
+        texts = {name: np.asarray(found.pop(name), dtype=object).tolist() for name in ("flags", "worker")}
+        return WholeRows(source=names.tolist(), code=code.astype(np.int32), **texts, **found)
 
     def days(self) -> tuple[Int64, Int64]:
         """Return the days that hold rows, by their beginning in UTC [ms], and how many rows each holds; in order."""
@@ -192,6 +194,11 @@ class EmbeddedReadings:
         with self._transaction() as cursor:
             ((rows,),) = cursor.execute("SELECT count(*) FROM readings").fetchall()
         return int(rows)
+
+    def empty(self) -> bool:
+        """Whether no row is kept."""
+        with self._transaction() as cursor:
+            return not cursor.execute("SELECT 1 FROM readings LIMIT 1").fetchall()
 
     def ping(self) -> None:
         """Raise `Unavailable` if the store does not answer."""

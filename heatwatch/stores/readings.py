@@ -7,8 +7,8 @@ value is a conflict and is kept beside the first (R8).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol, runtime_checkable
 
@@ -28,6 +28,8 @@ class Outcome(IntEnum):
     STORED = 0
     DUPLICATE = 1
     CONFLICT = 2
+    REFUSED = 3
+    """The store will never take it, whatever is tried; it goes to quarantine with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,22 @@ class ReadingBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a batch.
+
+    Attributes
+    ----------
+    outcome
+        An `Outcome` a row.
+    refused
+        Why, by row, for each that was refused.
+    """
+
+    outcome: Int8
+    refused: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class VitalColumns:
     """What rows say of the thermometer itself.
 
@@ -105,7 +123,10 @@ class ReadingColumns:
 
 @dataclass(frozen=True, slots=True)
 class WholeRows:
-    """Rows read with all that was received of them: `source[code[i]]` is the source of row `i`; the rest as written."""
+    """Rows read with all that was received of them: `source[code[i]]` is the source of row `i`; the rest as written.
+
+    `conflict` tells rows that were kept beside an earlier one of their source and time.
+    """
 
     source: Sequence[str]
     code: Int32
@@ -116,22 +137,51 @@ class WholeRows:
     battery: Float64
     rssi_dbm: Float64
     flags: Sequence[str]
+    worker: Sequence[str]
+    sequence: Int64
+    position: Int32
+    conflict: Bools
 
     def __len__(self) -> int:
         return len(self.time_ms)
+
+    def batches(self) -> Iterator[ReadingBatch]:
+        """Give the rows as batches that, written to an empty store in their order, have the outcomes that they had."""
+        worker, flags = np.asarray(self.worker, object), np.asarray(self.flags, object)
+        source = np.asarray(self.source, object)
+        for conflict in (False, True):
+            mine = np.nonzero(self.conflict == conflict)[0]
+            for name in sorted(set(worker[mine].tolist())):
+                row = mine[worker[mine] == name]
+                yield ReadingBatch(
+                    source=source[self.code[row]].tolist(),
+                    time_ms=self.time_ms[row],
+                    temp_c=self.temp_c[row],
+                    humidity_pct=self.humidity_pct[row],
+                    battery=self.battery[row],
+                    rssi_dbm=self.rssi_dbm[row],
+                    flags=flags[row].tolist(),
+                    arrived_ms=self.arrived_ms[row],
+                    worker=name,
+                    sequence=self.sequence[row],
+                    position=self.position[row],
+                )
 
 
 @runtime_checkable
 class ReadingStore(Protocol):
     """Keeps every reading. Safe to call from several threads of one process."""
 
-    def write(self, batch: ReadingBatch) -> Int8:
-        """Keep a batch durably and return an `Outcome` a row; all of it is kept or none.
+    def write(self, batch: ReadingBatch) -> Written:
+        """Keep a batch durably and return what became of each row.
+
+        All of it is kept but what is refused; refused is only what the store could never take.
 
         Raises
         ------
         Unavailable
-            If the store does not answer; nothing was kept, or what was kept is recognised when written again.
+            If the store does not answer, or refuses everything for now; nothing was kept, or what was kept is
+            recognised when written again.
         """
         ...
 
@@ -174,7 +224,11 @@ class ReadingStore(Protocol):
         ...
 
     def count(self) -> int:
-        """Return how many rows are kept."""
+        """Return how many rows are kept; this may look at every row."""
+        ...
+
+    def empty(self) -> bool:
+        """Whether no row is kept; this looks at few rows."""
         ...
 
     def ping(self) -> None:

@@ -144,6 +144,15 @@ def commit_delivery(session: Session, delivery: Delivery) -> int | None:
     return _announce(session, delivery)
 
 
+def tell_received(session: Session, worker: str, last: int) -> None:
+    """Tell other processes that a worker has received the messages up to `last`."""
+    row = session.get(JournalPosition, worker, with_for_update=True)
+    if row is None:
+        session.add(JournalPosition(worker=worker, sequence=0, received=last))
+    elif row.received < last:
+        row.received = last
+
+
 def stored_up_to(session: Session, worker: str) -> int:
     """Return the last message of a worker's journal that has been stored, 0 before the first."""
     row = session.get(JournalPosition, worker)
@@ -177,10 +186,12 @@ def identities(session: Session, journal_last_sequences: Mapping[str, int]) -> D
         The last sequence of each worker's journal, read at any moment: what the records know already counts as
         received.
     """
-    stored = {row.worker: row.sequence for row in session.scalars(select(JournalPosition))}
+    rows = session.scalars(select(JournalPosition)).all()
+    stored = {row.worker: row.sequence for row in rows}
+    told = {row.worker: max(row.sequence, row.received) for row in rows}
     last = {
-        worker: max(journal_last_sequences.get(worker, 0), stored.get(worker, 0))
-        for worker in {*journal_last_sequences, *stored}
+        worker: max(journal_last_sequences.get(worker, 0), told.get(worker, 0))
+        for worker in {*journal_last_sequences, *told}
     }
     waiting = sum(sequence - stored.get(worker, 0) for worker, sequence in last.items())
     return DeliverySummary(
@@ -233,7 +244,8 @@ def _move(session: Session, delivery: Delivery) -> None:
             f"message {delivery.first} does not follow {stored}, the last one stored: do two workers have this name?",
             where=f"worker {delivery.worker}",
         )
-    session.merge(JournalPosition(worker=delivery.worker, sequence=delivery.last))
+    received = max(delivery.last, 0 if row is None else row.received)
+    session.merge(JournalPosition(worker=delivery.worker, sequence=delivery.last, received=received))
 
 
 def _announce(session: Session, delivery: Delivery) -> int | None:

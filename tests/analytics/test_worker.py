@@ -66,7 +66,9 @@ class Bench:
             return
         sequence = next(self._sequence)
         batch = batch_of(rows, sequence)
-        kept = [row for row, outcome in zip(rows, self.store.write(batch).tolist(), strict=True) if outcome != 1]
+        kept = [
+            row for row, outcome in zip(rows, self.store.write(batch).outcome.tolist(), strict=True) if outcome != 1
+        ]
         touched = [
             [name, min(t for s, t, _ in kept if s == name), max(t for s, t, _ in kept if s == name), 1]
             for name in sorted({s for s, _, _ in kept})

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from heatwatch.stores.influx_schema import READING, lines, source_of, tag_of
+from heatwatch.stores.influx.schema import READING, lines, source_of, tag_of
 from tests.dashboards.batches import Row, batch
-from tests.dashboards.conftest import Influx1
+from tests.influxdb import Influx1
 
 NASTY = [
     "plain",

@@ -9,9 +9,9 @@ import pytest
 
 from dashboards.boards import Board, readings_board
 from dashboards.settings import GrafanaSettings, InfluxVersion, Limits
-from heatwatch.stores.influx_schema import lines, source_of, tag_of
+from heatwatch.stores.influx.schema import lines, source_of, tag_of
 from tests.dashboards.batches import Row, as_grafana_asks, batch
-from tests.dashboards.conftest import Influx1
+from tests.influxdb import Influx1
 
 NOON_MS = 1_764_038_400_000
 HOUR_MS = 3_600_000

@@ -19,7 +19,7 @@ from dashboards.render import render, texts
 from dashboards.settings import GrafanaSettings, InfluxVersion, Language, Limits
 from heatwatch.domain.temperature import Judging, Standard, Version
 from heatwatch.errors import BadInput
-from heatwatch.stores.influx_schema import READING
+from heatwatch.stores.influx.schema import READING
 
 SCHEMAS = Path(__file__).parents[2].parent / "shared" / "schemas"
 SOURCES_FILE = "provisioning/datasources/heatwatch.yaml"

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from heatwatch.errors import Damaged, Unavailable
 from heatwatch.records.progress import progress
 from heatwatch.stores.embedded import EmbeddedReadings
-from heatwatch.stores.readings import Int8, ReadingBatch
+from heatwatch.stores.readings import ReadingBatch, Written
 from heatwatch.usecases import delivery
 from heatwatch.usecases.delivery import messages_by_sender, readings_by_source
 from heatwatch.wire import CLOCK_TOPIC, gateway_topic
@@ -61,7 +61,7 @@ class Sulking(EmbeddedReadings):
         super().__init__(path)
         self.times, self.after = times, after
 
-    def write(self, batch: ReadingBatch) -> Int8:
+    def write(self, batch: ReadingBatch) -> Written:
         self.times -= 1
         if self.times >= 0 and not self.after:
             raise Unavailable("store", "sulking")

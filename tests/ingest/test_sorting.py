@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heatwatch.domain.instants import DAY_MS
-from heatwatch.stores.readings import Outcome
+from heatwatch.stores.readings import Outcome, Written
 from heatwatch.usecases.delivery import commit_delivery, readings_by_source
 from heatwatch.wire import CLOCK_TOPIC, Tick, gateway_topic
 from ingest.decoders import Decoders
@@ -140,11 +140,11 @@ def test_what_arrives_too_late_is_kept_counted_and_listed() -> None:
     times = [NOW - DAY_MS, NOW - DAY_MS - 1, NOW - 3 * DAY_MS, NOW - 5 * DAY_MS]
     found = sort([Entry(n, _reading(at)) for n, at in enumerate(times, 1)], "w", DECODERS, clock)
     assert found.batch().arrived_ms.tolist() == [NOW] * 4
-    stored, duplicate, conflict = Outcome
-    delivery = found.settle(np.array([stored, stored, conflict, duplicate], np.int8))
+    stored, duplicate, conflict, _ = Outcome
+    delivery = found.settle(Written(np.array([stored, stored, conflict, duplicate], np.int8)))
     assert delivery.too_late == {"p": (NOW - 3 * DAY_MS, NOW - DAY_MS - 1, 2, NOW)}
     unbounded = sort([Entry(1, _reading(NOW - 9 * DAY_MS))], "w", DECODERS, WALL)
-    assert unbounded.settle(np.zeros(1, np.int8)).too_late == {}
+    assert unbounded.settle(Written(np.zeros(1, np.int8))).too_late == {}
 
 
 def test_in_a_replay_a_reading_arrives_by_the_clock_of_the_replay() -> None:
@@ -157,6 +157,6 @@ def test_in_a_replay_a_reading_arrives_by_the_clock_of_the_replay() -> None:
     entries = [Entry(n, _reading(at)) for n, at in enumerate((long_ago, long_ago + 1, long_ago - 2 * DAY_MS), 1)]
     later = sort(entries, "w", DECODERS, ticked)
     assert later.batch().arrived_ms.tolist() == [long_ago, long_ago + 1, long_ago], "who is in time is not late at all"
-    assert later.settle(np.zeros(3, np.int8)).too_late == {
+    assert later.settle(Written(np.zeros(3, np.int8))).too_late == {
         "p": (long_ago - 2 * DAY_MS, long_ago - 2 * DAY_MS, 1, long_ago)
     }

@@ -71,7 +71,7 @@ def test_killed_while_writing_it_has_kept_whole_batches_and_each_that_it_confirm
         with closing(EmbeddedReadings(path)) as store:
             assert store.count() in {50 * (confirmed[-1] + 1), 50 * (confirmed[-1] + 2)}
             assert set(store.read().time_ms.tolist()) >= set(confirmed)
-            assert (store.write(some(confirmed[-1])) == Outcome.STORED).all()
+            assert (store.write(some(confirmed[-1])).outcome == Outcome.STORED).all()
 
 
 def test_another_process_is_told_what_to_do(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_full_disk_keeps_nothing_of_the_batch_and_all_of_it_once_there_is_room
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert store.count() == 50
-        assert (store.write(some(1, rows=200_000)) == Outcome.STORED).all()
+        assert (store.write(some(1, rows=200_000)).outcome == Outcome.STORED).all()
         assert store.count() == 200_050
     with closing(EmbeddedReadings(path)) as store:
         assert store.count() == 200_050

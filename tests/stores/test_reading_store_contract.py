@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from heatwatch.stores.embedded import EmbeddedReadings
 from heatwatch.stores.readings import Outcome, ReadingBatch, ReadingStore
 
-STORED, DUPLICATE, CONFLICT = Outcome
+STORED, DUPLICATE, CONFLICT, REFUSED = Outcome
 NAN = math.nan
 
 Row = tuple[str, int, float, int, int]
@@ -68,7 +68,7 @@ def batch(rows: Sequence[Row], worker: str = "w1") -> ReadingBatch:
 
 
 def write(store: ReadingStore, rows: Sequence[Row], worker: str = "w1") -> list[int]:
-    return [int(outcome) for outcome in store.write(batch(rows, worker))]
+    return [int(outcome) for outcome in store.write(batch(rows, worker)).outcome]
 
 
 def kept(
@@ -110,6 +110,7 @@ def test_the_protocol_is_met(store: ReadingStore) -> None:
     assert isinstance(store, ReadingStore)
     store.ping()
     assert store.count() == 0
+    assert store.empty()
     assert kept(store) == []
     assert write(store, []) == []
 
@@ -120,6 +121,7 @@ def test_same_source_time_and_value_is_kept_once_another_value_beside_it(store: 
     assert write(store, [("p", 1, 21.0, 5, 0), ("p", 1, 22.0, 6, 0)]) == [DUPLICATE, CONFLICT]
     assert kept(store) == [("p", 1, 20.0), ("p", 1, 21.0), ("p", 1, 22.0)]
     assert store.count() == 3
+    assert not store.empty()
 
 
 def test_two_readings_without_a_value_are_the_same(store: ReadingStore) -> None:
