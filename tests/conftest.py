@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from heatwatch.records.database import Records
+from tests.influxdb import Influx1, influxdb1
 from tests.ledger import fresh_records
 from tests.peers import Mosquitto
 from tests.peers import mosquitto as running_mosquitto
@@ -49,3 +50,12 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped, which this run does not allow: {report.longrepr}"
     return report
+
+
+@pytest.fixture
+def influx(tmp_path: Path) -> Iterator[Influx1]:
+    """Give an InfluxDB 1.x of one's own; skip the test where none is installed."""
+    folder = tmp_path / "influxdb"
+    folder.mkdir()
+    with influxdb1(folder) as server:
+        yield server

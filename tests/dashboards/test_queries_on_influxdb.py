@@ -9,7 +9,7 @@ import pytest
 
 from dashboards.boards import Board, readings_board
 from dashboards.settings import GrafanaSettings, InfluxVersion, Limits
-from heatwatch.stores.influx.schema import lines, source_of, tag_of
+from heatwatch.stores.influx.lines import lines, source_of, tag_of
 from tests.dashboards.batches import Row, as_grafana_asks, batch
 from tests.influxdb import Influx1
 

@@ -1,53 +1,66 @@
-r"""How raw readings lie in InfluxDB: the one description that stores, boards and alerts read.
+"""How heatwatch lies in InfluxDB: the one table that stores, feed, boards, alerts, tests and documentation read.
 
-A point is one reading: measurement ``reading``, one tag ``source``, the measured values as float fields, its time in
-milliseconds. The source is the device, or the point where no device is named. Station, building and point are no
-tags: a device moves, and the register's dated assignments say where it hung when it is judged.
-
-Three things InfluxDB cannot hold [1]_ [2]_, and what stands for them:
-
-- A backslash at the end of a tag swallows the space after it, a line break ends the line, and nothing escapes either.
-  Sources are therefore percent-encoded where they hold ``%``, a backslash or a control character, and nowhere else.
-- There is no NaN and no infinity: a value that was not sent is no field, an infinite one is refused here.
-- A point without a field does not exist, and a second point of the same source and time replaces the fields of the
-  first. Who writes has to keep such readings elsewhere (R8); `lines` refuses the former and cannot see the latter.
-
-References
-----------
-.. [1] InfluxDB 1.8 documentation, "InfluxDB line protocol reference".
-.. [2] InfluxDB 1.8 documentation, "Frequently asked questions: how does InfluxDB handle duplicate points?".
+A raw reading is kept under (source, time): the source is the device, or the point where no device is named. Station,
+building and point are no tags of it: a device moves, and the register's dated assignments say where it hung when it is
+judged. What was found is written besides, by station and building, so that Grafana needs no other source.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from enum import StrEnum
 
-from heatwatch.stores.readings import Float64, ReadingBatch
+SCHEMA_VERSION = 1
+"""Grows with every change that a board could notice."""
 
-_UNTAGGABLE = re.compile(r"[%\\\x00-\x1f\x7f]")
-_ENCODED = re.compile(r"%([0-9A-F]{2})")
-_ESCAPED = re.compile(r"[,= ]")
+
+class FieldType(StrEnum):
+    """What a field holds; InfluxDB refuses another type in the same shard."""
+
+    FLOAT = "float"
+    INTEGER = "integer"
+    STRING = "string"
+    BOOLEAN = "boolean"
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag: indexed, always text."""
+
+    name: str
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One measured value: its name in InfluxDB, its unit, and its column of a batch. Always a 64-bit float."""
+    """A field: its name, its type, its unit (empty where it has none), and what it says."""
 
     name: str
+    type: FieldType
     unit: str
-    column: Callable[[ReadingBatch], Float64]
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A kind of point: its name, its only tag, and its fields."""
+    """A kind of point.
+
+    Attributes
+    ----------
+    name
+        Its name in InfluxDB.
+    what
+        What one point is.
+    time
+        What its time is.
+    tags, fields
+        In the order in which they are documented.
+    """
 
     name: str
-    tag: str
+    what: str
+    time: str
+    tags: tuple[Tag, ...]
     fields: tuple[Field, ...]
 
     def field(self, name: str) -> Field:
@@ -60,79 +73,39 @@ class Measurement:
         """
         return {field.name: field for field in self.fields}[name]
 
+    @property
+    def tag(self) -> str:
+        """The name of its only tag.
 
-TEMPERATURE = Field("temperature_c", "degC", lambda batch: batch.temp_c)
-HUMIDITY = Field("humidity_pct", "%", lambda batch: batch.humidity_pct)
-BATTERY = Field("battery", "as sent", lambda batch: batch.battery)
-RSSI = Field("rssi_dbm", "dBm", lambda batch: batch.rssi_dbm)
-
-READING = Measurement("reading", "source", (TEMPERATURE, HUMIDITY, BATTERY, RSSI))
-PRECISION = "ms"
-"""The `precision` with which lines are written: times are milliseconds since 1970, UTC."""
-
-
-def lines(batch: ReadingBatch) -> list[str]:
-    """Return the rows of a batch as line protocol, a line each, in their order, without a line break.
-
-    Flags, the time of arrival and the birth certificates are no part of a raw point.
-
-    Raises
-    ------
-    ValueError
-        If a row has no source, no value at all, or an infinite one.
-    """
-    times, values = batch.time_ms.tolist(), _values(batch)
-    rows = enumerate(zip(batch.source, values, times, strict=True))
-    return [_line(row, source, measured, time_ms) for row, (source, measured, time_ms) in rows]
+        Raises
+        ------
+        ValueError
+            If it has more than one.
+        """
+        (only,) = self.tags
+        return only.name
 
 
-def tag_of(source: str) -> str:
-    r"""Return the value of the tag that stands for a source.
-
-    Raises
-    ------
-    ValueError
-        If the source is empty: InfluxDB has no empty tag.
-
-    Examples
-    --------
-    >>> tag_of("室温 1")
-    '室温 1'
-    >>> tag_of("a\\b 5%")
-    'a%5Cb 5%25'
-    """
-    if not source:
-        raise ValueError("a reading without a source")
-    return _UNTAGGABLE.sub(lambda found: f"%{ord(found[0]):02X}", source)
-
-
-def source_of(tag: str) -> str:
-    r"""Return the source for which the value of a tag stands; `source_of(tag_of(s)) == s`.
-
-    >>> print(source_of("a%5Cb 5%25"))
-    a\b 5%
-    """
-    return _ENCODED.sub(lambda found: chr(int(found[1], 16)), tag)
-
-
-def _values(batch: ReadingBatch) -> Iterator[tuple[float, ...]]:
-    return zip(*(field.column(batch).tolist() for field in READING.fields), strict=True)
-
-
-def _line(row: int, source: str, measured: tuple[float, ...], time_ms: int) -> str:
-    named = zip(READING.fields, measured, strict=True)
-    fields = [(field.name, value) for field, value in named if not math.isnan(value)]
-    if not fields:
-        raise ValueError(f"row {row} of {source!r} has no value")
-    if any(math.isinf(value) for _, value in fields):
-        raise ValueError(f"row {row} of {source!r} has an infinite value")
-    return f"{_series(source)} {','.join(f'{name}={value!r}' for name, value in fields)} {time_ms}"
-
-
-@lru_cache(maxsize=65536)
-def _series(source: str) -> str:
-    return f"{READING.name},{READING.tag}={_ESCAPED.sub(_with_backslash, tag_of(source))}"
-
-
-def _with_backslash(found: re.Match[str]) -> str:
-    return f"\\{found[0]}"
+SOURCE = Tag("source", "device, or point where no device is named; percent-encoded where it holds what no tag can")
+TEMPERATURE = Field("temperature_c", FieldType.FLOAT, "degC", "as sent; absent where it is no finite number")
+READING_FIELDS = (
+    TEMPERATURE,
+    Field("humidity_pct", FieldType.FLOAT, "%", "relative humidity"),
+    Field("battery", FieldType.FLOAT, "as sent", "battery level: percent, volts or millivolts"),
+    Field("rssi_dbm", FieldType.FLOAT, "dBm", "strength of the radio signal"),
+    Field("flags", FieldType.STRING, "", "comma-joined flags; absent where there are none"),
+    Field("not_finite", FieldType.STRING, "", "`nan`, `inf` or `-inf` where the temperature is no finite number"),
+    Field("arrived_ms", FieldType.INTEGER, "ms", "when it was received; never absent"),
+    Field("late_ms", FieldType.INTEGER, "ms", "how long after it was measured, where that is more than an hour"),
+    Field("born", FieldType.STRING, "", "`worker/sequence/position`: the journal's message that brought it"),
+)
+READING = Measurement("reading", "one reading of one source", "when it was measured", (SOURCE,), READING_FIELDS)
+CONFLICT = Measurement(
+    "reading_conflict",
+    "another value of a source and time that `reading` has already",
+    "when it was measured",
+    (SOURCE, Tag("nth", "2 for the first of them, and on")),
+    READING_FIELDS,
+)
+MEASUREMENTS = (READING, CONFLICT)
+"""All of them; the feed's follow."""

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from heatwatch.stores.influx.schema import READING, lines, source_of, tag_of
+from heatwatch.stores.influx.lines import lines, source_of, tag_of
+from heatwatch.stores.influx.schema import READING
 from tests.dashboards.batches import Row, batch
 from tests.influxdb import Influx1
 
