@@ -15,10 +15,10 @@ from urllib.parse import unquote, urlsplit
 from paho.mqtt.client import Client
 
 from heatwatch.errors import BadInput
+from heatwatch.secret import one_line
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 _EXAMPLE = "write mqtt://127.0.0.1:1883, or mqtts://host:8883 for TLS"
-_PASSWORD_BYTES = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +73,7 @@ class Access:
         """
         if self.password_file is None:
             return None
-        where = str(self.password_file)
-        try:
-            text = self.password_file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"the password cannot be read: {_short(error)}", where=where) from None
-        word = text.removesuffix("\n").removesuffix("\r")
-        if not word or "\n" in word or len(word.encode()) > _PASSWORD_BYTES:
-            raise BadInput("a password is one line of text", where=where)
-        return word
+        return one_line(self.password_file, "password")
 
     def context(self) -> ssl.SSLContext | None:
         """Read the certificates; None where the connection is plain.

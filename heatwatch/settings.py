@@ -8,9 +8,28 @@ from typing import Any, ClassVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from heatwatch.errors import BadInput
+from heatwatch.secret import one_line
+
+EMBEDDED = "embedded"
+
+
+def _postgresql(text: str) -> URL:
+    """Return the address of a PostgreSQL for SQLAlchemy; no word of a password is in an error."""
+    mend = "write postgresql://name@host:5432/database, and embedded for SQLite in the data folder"
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise BadInput("is no address of a database", where="records", mend=mend) from None
+    if url.password is not None:
+        mend = "put it on the one line of a file: records_password_file"
+        raise BadInput("an address has no password in it", where="records", mend=mend)
+    if url.get_backend_name() != "postgresql" or not url.database:
+        raise BadInput(f"{url.render_as_string()!r} is no PostgreSQL", where="records", mend=mend)
+    return url.set(drivername="postgresql+psycopg")
 
 
 class ClockKind(StrEnum):
@@ -75,6 +94,8 @@ class Settings(BaseSettings):
     """Authorities (PEM) that may have signed its certificate; the system's where none is given."""
     influx_gzip: bool = False
     """Whether what is sent is compressed: for a slow link."""
+    copy_days: int = Field(default=400, ge=0, le=36500)
+    """How many days of an InfluxDB are copied into files for long looks back; made anew when needed. 0: none."""
     influx_timeout_s: float = Field(default=30.0, gt=0)
     """How long one answer may take [s]."""
     records: str = "embedded"
@@ -93,20 +114,33 @@ class Settings(BaseSettings):
     """Our own certificate (PEM) for a broker that asks for one."""
     broker_key: Path | None = None
     """Its key (PEM, not encrypted), where it is not in the same file."""
+    broker_client_file: Path | None = None
+    """File with the name of our session at the broker on one line, where that is a secret: whoever names a session may
+    take it over. The worker's name where none is given; it must stay the same over restarts."""
     broker_port: int = Field(default=1883, ge=0, le=65535)
     """Port of the embedded broker on 127.0.0.1; 0 takes a free one."""
     worker: str = Field(default="ingest-1", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)
     """Name of this ingest worker: its MQTT client id and its journal; must stay the same over restarts."""
+    shared_group: str = Field(default="", pattern=r"^[^/+#]*$", max_length=64)
+    """Group of workers that share the broker's messages; none where it is empty: this one gets them all."""
     clock: ClockKind = ClockKind.WALL
     """`wall`, or `replay` for the ticks on `heat/_clock`."""
     api_host: str = "127.0.0.1"
     """Address on which the API listens."""
     api_port: int = Field(default=8000, ge=0, le=65535)
     """Port on which the API listens; 0 takes a free one."""
+    health_host: str = "127.0.0.1"
+    """Address on which a process without the API tells of itself."""
+    health_port: int = Field(default=0, ge=0, le=65535)
+    """Port on which a process without the API answers `/health/live`, `/health/ready` and `/metrics`; 0: none."""
     auto_sign_in: str = ""
     """Name of the user as whom every browser on this machine is signed in: for demos; only with a loopback address."""
     session_hours: float = Field(default=12.0, gt=0, le=24 * 366)
     """How long a browser stays signed in [h]."""
+    grafana_webhook_token_file: Path | None = None
+    """File with the token on one line by which Grafana's webhook proves itself (`Authorization: Bearer`)."""
+    grafana_webhook_secret_file: Path | None = None
+    """File with the secret on one line with which Grafana signs what it sends to the webhook (HMAC-SHA256)."""
     company_name: str = "供热公司"
     """Who signs a public notice (R12)."""
     hotline: str = ""
@@ -157,13 +191,34 @@ class Settings(BaseSettings):
 
     @property
     def records_url(self) -> URL:
-        """SQLAlchemy address of the records."""
-        return URL.create("sqlite", database=str(self.data_dir / "records.sqlite"))
+        """SQLAlchemy address of the records; of PostgreSQL with the password that its file holds now.
+
+        Raises
+        ------
+        BadInput
+            If the address is none, has a password in it, or the file cannot be read.
+        """
+        if self.records == EMBEDDED:
+            return URL.create("sqlite", database=str(self.data_dir / "records.sqlite"))
+        url = _postgresql(self.records)
+        if self.records_password_file is None:
+            return url
+        return url.set(password=one_line(self.records_password_file, "password"))
+
+    @property
+    def one_process(self) -> bool:
+        """Whether every role has to be in one process: the embedded store lets no second one in."""
+        return self.store is StoreKind.EMBEDDED
 
     @property
     def readings_path(self) -> Path:
         """File of the embedded reading store."""
         return self.data_dir / "readings.duckdb"
+
+    @property
+    def copies_dir(self) -> Path:
+        """Folder of the copies of an InfluxDB's days."""
+        return self.data_dir / "days"
 
     @property
     def notifications_path(self) -> Path:

@@ -12,6 +12,7 @@ from tests.influxdb import Influx1, influxdb1
 from tests.ledger import fresh_records
 from tests.peers import Mosquitto
 from tests.peers import mosquitto as running_mosquitto
+from tests.postgresql import postgresql
 
 
 @pytest.fixture
@@ -29,6 +30,13 @@ def records(tmp_path: Path) -> Iterator[Records]:
     made = fresh_records(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Give a PostgreSQL's address, with the name of the database left open; skip the test where none is installed."""
+    with postgresql() as server:
+        yield server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

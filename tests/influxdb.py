@@ -200,15 +200,22 @@ def influxdb1(folder: Path, *, auth: bool = False) -> Iterator[Influx1]:
 
 
 @contextmanager
-def influxdb2(folder: Path) -> Iterator[Influx2]:
-    """Give a running InfluxDB 2.x, set up, whose files are in `folder`; skip the test where none is on the PATH."""
+def fresh_influxdb2(folder: Path) -> Iterator[Influx2]:
+    """Give a running InfluxDB 2.x that nobody has set up yet; skip the test where none is on the PATH."""
     server = Influx2(folder, _program("2"))
     server.start()
     try:
-        server.set_up()
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def influxdb2(folder: Path) -> Iterator[Influx2]:
+    """Give a running InfluxDB 2.x, set up, whose files are in `folder`; skip the test where none is on the PATH."""
+    with fresh_influxdb2(folder) as server:
+        server.set_up()
+        yield server
 
 
 def has_influxdb(version: str) -> bool:

@@ -312,6 +312,71 @@ class ComplianceProgress(Base):
     """The earliest day that is tallied."""
 
 
+class ComplianceChange(Base):
+    """When a building's local day was tallied last, by its number in the feed of tallies."""
+
+    __tablename__ = "compliance_changes"
+
+    day: Mapped[str] = mapped_column(primary_key=True)
+    building_id: Mapped[str] = mapped_column(primary_key=True)
+    change_seq: Mapped[int] = mapped_column(index=True)
+
+
+class FeedProgress(Base):
+    """How far has been written into InfluxDB what Grafana reads; moved on after InfluxDB took it."""
+
+    __tablename__ = "feed_progress"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    generation: Mapped[int] = mapped_column(default=0)
+    """Grows when everything is to be written anew: what was read before then moves nothing on."""
+    schema_version: Mapped[int]
+    """Of the points that were written."""
+    change_seq: Mapped[int] = mapped_column(default=0)
+    """In the feed of changed findings."""
+    audit_seq: Mapped[int] = mapped_column(default=0)
+    """In the audit trail, which tells of tickets, notices and reported stops."""
+    days_seq: Mapped[int] = mapped_column(default=0)
+    """In the feed of tallies."""
+    arrival_seq: Mapped[int] = mapped_column(default=0)
+    """In the feed of arrivals."""
+    snapshot_ms: Mapped[int | None]
+    """The minute of the last snapshot."""
+    refused: Mapped[int] = mapped_column(default=0)
+    """Lines that InfluxDB would not take."""
+    hours_key: Mapped[str] = mapped_column(String(64), default="")
+    """Digest of the rules and the zone by which hours were written; empty before the first."""
+    register_version: Mapped[int] = mapped_column(default=0)
+    """The register by which they were; 0 for none."""
+    walk: Mapped[dict[str, Any] | None]
+    """Days that are gone through once, the latest first: `day`, `first`, `points` (None: all), `before` (register)."""
+    heard: Mapped[dict[str, Any]]
+    """When each station's newest reading was measured [ms]."""
+
+
+class FeedFinding(Base):
+    """Where a finding stands in InfluxDB: a point's time and series cannot be changed."""
+
+    __tablename__ = "feed_findings"
+
+    finding_id: Mapped[int] = mapped_column(BigId, ForeignKey("findings.id"), primary_key=True)
+    start_ms: Mapped[int]
+    """Its start as first issued."""
+    places: Mapped[list[Any]]
+    """`[station_id, building_id]` of each series that it was told in, the present one last."""
+
+
+class FeedDay(Base):
+    """Which series a building's local day was told in: one that is empty by now has to be told so."""
+
+    __tablename__ = "feed_days"
+
+    day: Mapped[str] = mapped_column(primary_key=True)
+    building_id: Mapped[str] = mapped_column(primary_key=True)
+    series: Mapped[list[Any]]
+    """`[station_id, room_class]` each."""
+
+
 class TicketRow(Audited, Base):
     """One piece of work. `merged_into` names the ticket that took it over."""
 
@@ -395,6 +460,48 @@ class TicketEvent(Audited, Base):
     kind: Mapped[str]
     who: Mapped[str]
     detail: Mapped[dict[str, Any]]
+
+
+class AlertRow(Base):
+    """One episode of an alert that Grafana told of: what was told of it together, in whatever order it came."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (
+        UniqueConstraint("fingerprint", "starts_ms"),
+        Index(None, "station_id", "starts_ms"),
+        Index(None, "status", "ticket_id"),
+        Index(None, "ticket_id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    fingerprint: Mapped[str]
+    """Grafana's digest of its labels."""
+    starts_ms: Mapped[int]
+    ends_ms: Mapped[int | None]
+    status: Mapped[str]
+    """firing or resolved; once resolved it stays so."""
+    fired: Mapped[bool]
+    """Whether it was ever told as firing."""
+    rule_uid: Mapped[str]
+    name: Mapped[str]
+    """Its label `alertname`."""
+    kind: Mapped[str]
+    """What it speaks of: see `heatwatch.domain.alerts`."""
+    station_id: Mapped[str]
+    """Empty where it is about none."""
+    building_id: Mapped[str]
+    matter: Mapped[str]
+    """Alerts of the same matter have one technical ticket."""
+    labels: Mapped[dict[str, Any]]
+    summary: Mapped[str]
+    first_ms: Mapped[int]
+    """When it was first told, by the clock of the installation; the next one: when last."""
+    last_ms: Mapped[int]
+    seen: Mapped[int]
+    """How often."""
+    ticket_id: Mapped[int | None] = mapped_column(ForeignKey("tickets.id"))
+    joined: Mapped[str]
+    """How it came to its ticket: `ticket` or `finding` that its labels name, `place`, or `matter`; empty: none yet."""
 
 
 class NoticeRow(Audited, Base):
@@ -589,3 +696,12 @@ class AuditHead(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     seq: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))
+
+
+class TurnRow(Base):
+    """Who last had a turn that is longer than a transaction: whoever finds another name knows that much may be new."""
+
+    __tablename__ = "turns"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]

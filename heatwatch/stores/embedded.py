@@ -12,23 +12,11 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from heatwatch.errors import Damaged, Unavailable
-from heatwatch.stores.readings import (
-    Float64,
-    Int8,
-    Int32,
-    Int64,
-    Outcome,
-    ReadingBatch,
-    ReadingColumns,
-    VitalColumns,
-    WholeRows,
-    Written,
-)
-
-Bools = NDArray[np.bool_]
+from heatwatch.stores.ordering import in_order
+from heatwatch.stores.readings import Bools, Float64, Int64, Outcome, ReadingBatch, ReadingColumns, WholeRows, Written
+from heatwatch.stores.settling import settle
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS readings (
@@ -78,7 +66,6 @@ FROM readings
 WHERE {moment} >= $start_ms AND {moment} < $end_ms ORDER BY {moment}, worker, sequence, position"""
 
 FAR_MS = np.iinfo(np.int64)
-MOST_BITS = 63
 MEMORY = "384MB"
 """What DuckDB keeps of the file in memory; its own measure, most of the machine's, would hold a whole season."""
 
@@ -117,7 +104,7 @@ class EmbeddedReadings:
             incoming = _table(batch)
             cursor.register("incoming", incoming)
             span = {"first_ms": int(batch.time_ms.min()), "last_ms": int(batch.time_ms.max())}
-            outcome, born = _settle(batch, cursor.execute(KNOWN, span).fetchnumpy())
+            outcome, born = settle(batch, cursor.execute(KNOWN, span).fetchnumpy())
             new = (outcome != Outcome.DUPLICATE) & ~born
             if new.any():
                 _insert(cursor, incoming, new, outcome == Outcome.CONFLICT)
@@ -150,9 +137,9 @@ class EmbeddedReadings:
             )
             coded = CODED.format(more=VITALS if vitals else "")
             if late_most_ms is None:
-                return _in_order(source, cursor.execute(coded, span).fetchnumpy())
+                return in_order(source, cursor.execute(coded, span).fetchnumpy())
             bound = {**span, "late_most_ms": late_most_ms}
-            return _in_order(source, cursor.execute(coded + IN_TIME, bound).fetchnumpy())
+            return in_order(source, cursor.execute(coded + IN_TIME, bound).fetchnumpy())
 
     def latest(
         self, sources: Sequence[str], start_ms: int, end_ms: int, range_c: tuple[float, float]
@@ -168,7 +155,7 @@ class EmbeddedReadings:
             cursor.register(
                 "coded", pa.table({"source": _texts(source), "code": pa.array(np.arange(len(source), dtype=np.int32))})
             )
-            return _in_order(source, cursor.execute(LATEST, asked).fetchnumpy())
+            return in_order(source, cursor.execute(LATEST, asked).fetchnumpy())
 
     def whole(self, start_ms: int, end_ms: int, *, by_arrival: bool = False) -> WholeRows:
         """Return the rows measured in `[start_ms, end_ms)` with all that was received, in order of time.
@@ -290,86 +277,7 @@ def _texts(values: Sequence[str]) -> pa.Array[Any]:
     return pa.array(values, pa.string())
 
 
-def _settle(batch: ReadingBatch, known: dict[str, Any]) -> tuple[Int8, Bools]:
-    """Return each row's outcome, and whether it was kept before under its own birth certificate.
-
-    `known` holds a row for each pair of an incoming row and a kept one of the same source and time.
-    """
-    row, temp_c = known["row"], np.asarray(batch.temp_c, np.float64)
-    same = _equal(known["temp_c"], temp_c[row])
-    born = same & known["born"]
-    again, contested = _repeats(batch)
-    contested[row] = True
-    again[row[same]] = True
-    kept_before = np.zeros(len(batch), bool)
-    kept_before[row[born]] = True
-    outcome = np.where(again, Outcome.DUPLICATE, np.where(contested, Outcome.CONFLICT, Outcome.STORED)).astype(np.int8)
-    outcome[row[born]] = np.where(known["conflict"][born], Outcome.CONFLICT, Outcome.STORED)
-    return outcome, kept_before
-
-
-def _repeats(batch: ReadingBatch) -> tuple[Bools, Bools]:
-    """Mark rows whose source, time and value, and those whose source and time, came earlier in the batch."""
-    again, contested = np.zeros(len(batch), bool), np.zeros(len(batch), bool)
-    if len(set(zip(batch.source, batch.time_ms.tolist(), strict=True))) < len(batch):
-        key = {"source": batch.source, "time_ms": batch.time_ms}
-        birth = {"sequence": batch.sequence, "position": batch.position}
-        rows = pd.DataFrame({**key, "temp_c": batch.temp_c, **birth}).sort_values([*birth])
-        again[rows.index] = rows.duplicated([*key, "temp_c"])
-        contested[rows.index] = rows.duplicated([*key])
-    return again, contested
-
-
-def _equal(left: Float64, right: Float64) -> Bools:
-    both_missing: Bools = np.isnan(left) & np.isnan(right)
-    same: Bools = (left == right) | both_missing
-    return same
-
-
 def _insert(cursor: duckdb.DuckDBPyConnection, incoming: pa.Table, new: Bools, conflict: Bools) -> None:
     rows = incoming.append_column("conflict", pa.array(conflict)).drop_columns(["row"]).filter(pa.array(new))
     cursor.register("fresh", rows)
     cursor.execute("INSERT INTO readings BY NAME SELECT * FROM fresh")
-
-
-def _in_order(names: list[str], columns: dict[str, Any]) -> ReadingColumns:
-    """Put rows in order, and leave out the names that have none."""
-    used = np.bincount(columns["code"], minlength=len(names)) > 0
-    code: Int32 = columns["code"] if used.all() else (np.cumsum(used, dtype=np.int32) - 1)[columns["code"]]
-    order, code, time_ms, again = _by_source_and_time(code, columns["time_ms"])
-    temp_c = columns["temp_c"]
-    if again.any():
-        tied = np.concatenate(([False], again, [False]))
-        contested = np.nonzero(tied[1:] | tied[:-1])[0]
-        rows = order[contested]
-        order[contested] = rows[np.lexsort((temp_c[rows], time_ms[contested], code[contested]))]
-    source = [name for name, has_rows in zip(names, used, strict=True) if has_rows]
-    vitals = None
-    if "battery" in columns:
-        vitals = VitalColumns(*(columns[name][order] for name in ("battery", "low_battery", "arrived_ms")))
-    return ReadingColumns(source=source, code=code, time_ms=time_ms, temp_c=temp_c[order], vitals=vitals)
-
-
-def _by_source_and_time(code: Int32, time_ms: Int64) -> tuple[Int64, Int32, Int64, Bools]:
-    """Return an order by code and time, both in that order, and which rows are of one source and time with the next.
-
-    Where both fit in one number, that is sorted: numpy does so several times as fast.
-    """
-    if not len(code):
-        return np.empty(0, np.int64), code, time_ms, np.zeros(0, bool)
-    first_ms, span_ms = int(time_ms.min()), int(time_ms.max()) - int(time_ms.min())
-    bits = span_ms.bit_length()
-    if bits + int(code.max()).bit_length() > MOST_BITS:
-        order = np.lexsort((time_ms, code))
-        code, time_ms = code[order], time_ms[order]
-        return order, code, time_ms, (code[1:] == code[:-1]) & (time_ms[1:] == time_ms[:-1])
-    both = code.astype(np.int64)
-    both <<= bits
-    both |= time_ms - first_ms
-    order = np.argsort(both)
-    both = both[order]
-    again = both[1:] == both[:-1]
-    code = (both >> bits).astype(np.int32)
-    both &= (1 << bits) - 1
-    both += first_ms
-    return order, code, both, again

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, func, null, select, text
+from sqlalchemy import Select, func, null, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import KeyedColumnElement
 
@@ -32,11 +32,11 @@ from heatwatch.records.schema import (
     ReadingCount,
     TooLate,
 )
+from heatwatch.records.turns import Turn, take
 from heatwatch.records.upsert import insert_into
 from heatwatch.wire import Done, Tick
 
 INGEST = "ingest"
-_FEED_LOCK = 7_201_842_510
 
 
 @dataclass(slots=True)
@@ -250,7 +250,7 @@ def _move(session: Session, delivery: Delivery) -> None:
 
 def _announce(session: Session, delivery: Delivery) -> int | None:
     """Put readings, then the tick after them, on the feed of arrivals."""
-    _queue_for_feed(session)
+    take(session, Turn.FEED)
     origin = {"worker": delivery.worker, "sequence": delivery.last}
     if delivery.touched:
         session.add(Arrival(**origin, touched=[[source, *span] for source, span in sorted(delivery.touched.items())]))
@@ -262,15 +262,6 @@ def _announce(session: Session, delivery: Delivery) -> int | None:
     session.flush()
     advance(session, INGEST, arrival.seq, delivery.tick.now, arrival.tick)
     return arrival.seq
-
-
-def _queue_for_feed(session: Session) -> None:
-    """Let arrivals be numbered in the order of their commits, or a reader would pass over the one that came late.
-
-    SQLite has one writer at a time anyway.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _FEED_LOCK})
 
 
 def _add(

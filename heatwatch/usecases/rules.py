@@ -15,6 +15,7 @@ from heatwatch.errors import BadInput
 from heatwatch.files.rules_file import parse_standard
 from heatwatch.records.audit import HEATWATCH, acting
 from heatwatch.records.schema import RulesInForce
+from heatwatch.records.turns import Turn, take
 
 
 def record_rules(session: Session, source: str, text: str, now_ms: int) -> int:
@@ -22,6 +23,7 @@ def record_rules(session: Session, source: str, text: str, now_ms: int) -> int:
 
     The text that is in force already keeps its version, whatever its file is called now.
     """
+    take(session, Turn.RULES)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     newest = session.scalar(select(RulesInForce).order_by(RulesInForce.version.desc()).limit(1))
     if newest is not None and newest.sha256 == sha256:

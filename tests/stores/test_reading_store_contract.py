@@ -1,52 +1,33 @@
-"""What every reading store must do, each told by a fixture that makes one in a folder."""
+"""What every reading store must do, each told by a fixture that opens one in a folder."""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heatwatch.stores.embedded import EmbeddedReadings
 from heatwatch.stores.readings import Outcome, ReadingBatch, ReadingStore
+from tests.stores.shelves import Shelf
 
 STORED, DUPLICATE, CONFLICT, REFUSED = Outcome
 NAN = math.nan
 
 Row = tuple[str, int, float, int, int]
 """Source, time [ms], value, sequence and position."""
-Opener = Callable[[Path], ReadingStore]
-
-
-def embedded(folder: Path) -> ReadingStore:
-    return EmbeddedReadings(folder / "readings.duckdb")
-
-
-@pytest.fixture(scope="module", params=[embedded], ids=["embedded"])
-def opener(request: pytest.FixtureRequest) -> Opener:
-    maker: Opener = request.param
-    return maker
 
 
 @pytest.fixture
-def store(opener: Opener, tmp_path: Path) -> Iterator[ReadingStore]:
-    with closing(opener(tmp_path)) as made:
-        yield made
-
-
-@contextmanager
-def fresh(opener: Opener) -> Iterator[ReadingStore]:
-    """Give an empty store for one example of a property."""
-    with TemporaryDirectory() as folder, closing(opener(Path(folder))) as made:
+def store(shelf: Shelf, tmp_path: Path) -> Iterator[ReadingStore]:
+    with closing(shelf(tmp_path)) as made:
         yield made
 
 
@@ -221,29 +202,35 @@ def test_rows_come_back_whole_by_the_time_of_measuring_or_of_arrival(store: Read
     assert len(store.whole(0, 10)) == len(store.whole(501, 900, by_arrival=True)) == 0
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["p", "q"]), st.integers(0, 9), st.integers(0, 9)), max_size=20), st.data())
-def test_slices_of_any_size_give_every_row_once(
-    opener: Opener, some: list[tuple[str, int, int]], data: st.DataObject
-) -> None:
+def test_slices_of_any_size_give_every_row_once(shelf: Shelf) -> None:
     """By either moment: what a replay of the store reads slice by slice is all that there is, in order."""
-    by_arrival = data.draw(st.booleans())
-    edges = [0, *sorted(data.draw(st.lists(st.integers(0, 10), max_size=4))), 10]
-    with fresh(opener) as store:
-        for number, (name, time_ms, arrived_ms) in enumerate(some):
-            store.write(received(name, time_ms, arrived_ms, number + 1))
-        slices = [store.whole(low, high, by_arrival=by_arrival) for low, high in pairwise(edges)]
-        told = [
-            (part.source[code], time_ms, arrived_ms)
-            for part in slices
-            for code, time_ms, arrived_ms in zip(
-                part.code, part.time_ms.tolist(), part.arrived_ms.tolist(), strict=True
-            )
-        ]
-        first = {(name, time_ms): arrived_ms for name, time_ms, arrived_ms in reversed(some)}
-        kept_rows = [(name, time_ms, first[name, time_ms]) for name, time_ms in dict.fromkeys(row[:2] for row in some)]
-        moment = 2 if by_arrival else 1
-        assert told == sorted(kept_rows, key=lambda row: row[moment])
+
+    @settings(max_examples=shelf.examples, deadline=None)
+    @given(
+        st.lists(st.tuples(st.sampled_from(["p", "q"]), st.integers(0, 9), st.integers(0, 9)), max_size=20), st.data()
+    )
+    def check(some: list[tuple[str, int, int]], data: st.DataObject) -> None:
+        by_arrival = data.draw(st.booleans())
+        edges = [0, *sorted(data.draw(st.lists(st.integers(0, 10), max_size=4))), 10]
+        with shelf.fresh() as store:
+            for number, (name, time_ms, arrived_ms) in enumerate(some):
+                store.write(received(name, time_ms, arrived_ms, number + 1))
+            slices = [store.whole(low, high, by_arrival=by_arrival) for low, high in pairwise(edges)]
+            told = [
+                (part.source[code], time_ms, arrived_ms)
+                for part in slices
+                for code, time_ms, arrived_ms in zip(
+                    part.code, part.time_ms.tolist(), part.arrived_ms.tolist(), strict=True
+                )
+            ]
+            first = {(name, time_ms): arrived_ms for name, time_ms, arrived_ms in reversed(some)}
+            kept_rows = [
+                (name, time_ms, first[name, time_ms]) for name, time_ms in dict.fromkeys(row[:2] for row in some)
+            ]
+            moment = 2 if by_arrival else 1
+            assert told == sorted(kept_rows, key=lambda row: row[moment])
+
+    check()
 
 
 def test_whole_numbers_are_kept_as_floats(store: ReadingStore) -> None:
@@ -254,10 +241,10 @@ def test_whole_numbers_are_kept_as_floats(store: ReadingStore) -> None:
     assert kept(store) == [("p", 1, 20.0), ("p", 2, 20.5)]
 
 
-def test_what_was_written_is_there_after_reopening(opener: Opener, tmp_path: Path) -> None:
-    with closing(opener(tmp_path)) as store:
+def test_what_was_written_is_there_after_reopening(shelf: Shelf, tmp_path: Path) -> None:
+    with closing(shelf(tmp_path)) as store:
         write(store, [("p", 1, 20.0, 1, 0), ("p", 1, 21.0, 2, 0)])
-    with closing(opener(tmp_path)) as store:
+    with closing(shelf(tmp_path)) as store:
         assert kept(store) == [("p", 1, 20.0), ("p", 1, 21.0)]
         assert write(store, [("p", 1, 21.0, 2, 0), ("p", 1, 21.0, 3, 0)]) == [CONFLICT, DUPLICATE]
 
@@ -293,43 +280,47 @@ SOME_ROWS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(SOME_ROWS, st.data())
-def test_any_rows_in_any_batches_replayed_any_time_agree_with_the_model(
-    opener: Opener, some: list[tuple[str, int, float]], data: st.DataObject
-) -> None:
+def test_any_rows_in_any_batches_replayed_any_time_agree_with_the_model(shelf: Shelf) -> None:
     """Rows are cut into batches, and after a crash cut again elsewhere and replayed from an earlier one."""
-    rows: list[Row] = [(source, time, value, n // 3 + 1, n % 3) for n, (source, time, value) in enumerate(some)]
-    workers = {sequence: f"w{sequence % 2}" for sequence in range(len(rows) + 2)}
-    model = Model()
-    with fresh(opener) as store:
-        start = 0
-        while start < len(rows):
-            replay_from = data.draw(st.integers(0, start), label="replay from")
-            end = data.draw(st.integers(start + 1, len(rows)), label="end")
-            for worker, part in groupby(rows[replay_from:end], key=lambda row: workers[row[3]]):
-                piece = data.draw(st.permutations(list(part)), label="piece")
-                assert write(store, piece, worker) == model.write(piece, worker)
-            start = end
-        assert sorted((source, time, repr(value)) for source, time, value in kept(store)) == model.kept()
-        assert store.count() == sum(map(len, model.values.values()))
+
+    @settings(max_examples=shelf.examples, deadline=None)
+    @given(SOME_ROWS, st.data())
+    def check(some: list[tuple[str, int, float]], data: st.DataObject) -> None:
+        rows: list[Row] = [(source, time, value, n // 3 + 1, n % 3) for n, (source, time, value) in enumerate(some)]
+        workers = {sequence: f"w{sequence % 2}" for sequence in range(len(rows) + 2)}
+        model = Model()
+        with shelf.fresh() as store:
+            start = 0
+            while start < len(rows):
+                replay_from = data.draw(st.integers(0, start), label="replay from")
+                end = data.draw(st.integers(start + 1, len(rows)), label="end")
+                for worker, part in groupby(rows[replay_from:end], key=lambda row: workers[row[3]]):
+                    piece = data.draw(st.permutations(list(part)), label="piece")
+                    assert write(store, piece, worker) == model.write(piece, worker)
+                start = end
+            assert sorted((source, time, repr(value)) for source, time, value in kept(store)) == model.kept()
+            assert store.count() == sum(map(len, model.values.values()))
+
+    check()
 
 
-@settings(max_examples=60, deadline=None)
-@given(SOME_ROWS, st.integers(0, 2), st.integers(0, 3), st.sampled_from([(0.0, 21.0), (-30.0, 50.0)]))
-def test_the_latest_of_any_rows_is_found_as_a_plain_search_finds_it(
-    opener: Opener, some: list[tuple[str, int, float]], start_ms: int, end_ms: int, range_c: tuple[float, float]
-) -> None:
-    model: dict[str, tuple[int, float]] = {}
-    numbers = {(source, time_ms, value) for source, time_ms, value in some if math.isfinite(value)}
-    for source, time_ms, value in sorted(numbers):
-        alone = sum(other[:2] == (source, time_ms) for other in numbers) == 1
-        if alone and start_ms <= time_ms < end_ms and range_c[0] <= value <= range_c[1]:
-            model[source] = time_ms, value
-    with fresh(opener) as store:
-        write(store, [(*row, n + 1, 0) for n, row in enumerate(some)])
-        asked = ["p", "q", "室温 1"]
-        assert latest(store, asked, start_ms, end_ms, range_c) == [(name, *model[name]) for name in sorted(model)]
+def test_the_latest_of_any_rows_is_found_as_a_plain_search_finds_it(shelf: Shelf) -> None:
+
+    @settings(max_examples=shelf.examples, deadline=None)
+    @given(SOME_ROWS, st.integers(0, 2), st.integers(0, 3), st.sampled_from([(0.0, 21.0), (-30.0, 50.0)]))
+    def check(some: list[tuple[str, int, float]], start_ms: int, end_ms: int, range_c: tuple[float, float]) -> None:
+        model: dict[str, tuple[int, float]] = {}
+        numbers = {(source, time_ms, value) for source, time_ms, value in some if math.isfinite(value)}
+        for source, time_ms, value in sorted(numbers):
+            alone = sum(other[:2] == (source, time_ms) for other in numbers) == 1
+            if alone and start_ms <= time_ms < end_ms and range_c[0] <= value <= range_c[1]:
+                model[source] = time_ms, value
+        with shelf.fresh() as store:
+            write(store, [(*row, n + 1, 0) for n, row in enumerate(some)])
+            asked = ["p", "q", "室温 1"]
+            assert latest(store, asked, start_ms, end_ms, range_c) == [(name, *model[name]) for name in sorted(model)]
+
+    check()
 
 
 def test_rows_that_arrived_too_late_are_left_out_where_that_is_asked(store: ReadingStore) -> None:
@@ -343,15 +334,68 @@ def test_rows_that_arrived_too_late_are_left_out_where_that_is_asked(store: Read
     assert len(store.read(late_most_ms=None)) == len(store.read(late_most_ms=8_000)) == 3
 
 
-@given(
-    times=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=12, unique_by=lambda pair: pair[0]),
-    most=st.integers(-5, 45),
-)
-@settings(max_examples=20, deadline=None)
-def test_the_bound_is_a_function_of_the_row(opener: Opener, times: list[tuple[int, int]], most: int) -> None:
-    with fresh(opener) as store:
-        if times:
-            made = batch([("p", time_ms, 20.0, 1, place) for place, (time_ms, _) in enumerate(times)])
-            store.write(replace(made, arrived_ms=np.array([time_ms + late for time_ms, late in times], np.int64)))
-        expected = sorted(time_ms for time_ms, late in times if late <= most)
-        assert store.read(late_most_ms=most).time_ms.tolist() == expected
+def test_the_bound_is_a_function_of_the_row(shelf: Shelf) -> None:
+
+    @settings(max_examples=shelf.examples, deadline=None)
+    @given(
+        times=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=12, unique_by=lambda pair: pair[0]),
+        most=st.integers(-5, 45),
+    )
+    def check(times: list[tuple[int, int]], most: int) -> None:
+        with shelf.fresh() as store:
+            if times:
+                made = batch([("p", time_ms, 20.0, 1, place) for place, (time_ms, _) in enumerate(times)])
+                store.write(replace(made, arrived_ms=np.array([time_ms + late for time_ms, late in times], np.int64)))
+            expected = sorted(time_ms for time_ms, late in times if late <= most)
+            assert store.read(late_most_ms=most).time_ms.tolist() == expected
+
+    check()
+
+
+def test_times_before_1970_and_far_lags_are_held(store: ReadingStore) -> None:
+    """A row that arrived days before or after it was measured is found by its arrival, and once."""
+    day_ms = 86_400_000
+    rows: list[Row] = [("p", -5, 1.0, 1, 0), ("p", 40 * day_ms, 2.0, 2, 0), ("q", 0, 3.0, 3, 0), ("q", 0, 4.0, 4, 0)]
+    arrived_ms = np.array([day_ms, day_ms + 1, day_ms + 2, 40 * day_ms], np.int64)
+    store.write(replace(batch(rows), arrived_ms=arrived_ms))
+    assert kept(store, end_ms=0) == [("p", -5, 1.0)]
+    assert [some.tolist() for some in store.days()] == [[-day_ms, 0, 40 * day_ms], [1, 2, 1]]
+    found = store.whole(day_ms, day_ms + 3, by_arrival=True)
+    assert found.temp_c.tolist() == [1.0, 2.0, 3.0]
+    late = store.whole(39 * day_ms, 41 * day_ms, by_arrival=True)
+    assert (late.temp_c.tolist(), late.conflict.tolist()) == ([4.0], [True])
+    in_time = store.read(late_most_ms=day_ms + 2)
+    assert in_time.temp_c.tolist() == [2.0, 3.0]
+    assert store.read(late_most_ms=day_ms + 5).temp_c.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_whole_rows_written_to_an_empty_store_have_the_outcomes_that_they_had(shelf: Shelf, tmp_path: Path) -> None:
+    rows: list[Row] = [("p", 1, 20.0, 1, 0), ("p", 1, -0.0, 2, 0), ("p", 1, NAN, 3, 0), ("室温 1", 2, math.inf, 4, 0)]
+    flags = ["low_battery", 'said "a\\b", 5%', "", "two\nlines,late"]
+    humidity_pct, rssi_dbm = np.array([41.5, NAN, 0.0, 1e-7]), np.array([NAN, -70.0, NAN, NAN])
+    places = (tmp_path / "one", tmp_path / "two")
+    for place in places:
+        place.mkdir()
+    with closing(shelf(places[0])) as store, closing(shelf(places[1])) as copy:
+        store.write(replace(batch(rows), flags=flags, humidity_pct=humidity_pct, rssi_dbm=rssi_dbm))
+        whole = store.whole(-10, 10)
+        outcomes = [int(outcome) for part in whole.batches() for outcome in copy.write(part).outcome]
+        assert outcomes == [STORED, STORED, CONFLICT, CONFLICT]
+        again = copy.whole(-10, 10)
+        for name in whole.__slots__:
+            one, two = (np.asarray(getattr(each, name), object).astype(str) for each in (whole, again))
+            assert one.tolist() == two.tolist(), name
+        assert again.flags == flags
+        assert math.copysign(1, again.temp_c[1]) == -1
+
+
+def test_many_sources_are_read_and_looked_up_like_few(store: ReadingStore) -> None:
+    """More than are named in one question."""
+    rows: list[Row] = [(f"p{n:04}", 1, float(n), 1, n) for n in range(700)]
+    assert write(store, rows) == [STORED] * 700
+    asked = [f"p{n:04}" for n in range(0, 700, 2)]
+    for some in (asked, [*asked, *(f"p{n:04}" for n in range(1, 401, 2))]):
+        assert kept(store, some) == [(name, 1, float(name[1:])) for name in sorted(some)]
+        assert latest(store, some, 0, 2, (0, 1e9)) == kept(store, some)
+    assert write(store, [*rows, ("p0001", 1, 7.5, 2, 0)]) == [STORED] * 700 + [CONFLICT]
+    assert write(store, rows, worker="w2") == [DUPLICATE] * 700
