@@ -69,7 +69,12 @@ class Public:
     """Marks a route for everyone, signed in or not."""
 
 
+class Keyed(Public):
+    """Marks a route of a machine that proves itself at the route, by a key that is no user's."""
+
+
 PUBLIC: Final = Public()
+KEYED: Final = Keyed()
 EVERYONE = frozenset(Role)
 OFFICE = frozenset({Role.COMPANY, Role.DISPATCH, Role.ENGINEER})
 """Those who see to it that what is measured arrives."""
@@ -106,6 +111,8 @@ TABLE: Table = MappingProxyType(
         ("PATCH", "/api/v1/notices/{notice_id}"): Access(DISPATCHERS, Stations.CONFINED),
         ("POST", "/api/v1/notices/{notice_id}/publication"): Access(DISPATCHERS, Stations.CONFINED),
         ("GET", "/api/v1/public/notices"): PUBLIC,
+        ("GET", "/api/v1/alerts"): Access(EVERYONE, Stations.CONFINED),
+        ("POST", "/api/v1/grafana/webhook"): KEYED,
         ("GET", "/api/v1/quarantine"): Access(OFFICE, Stations.ALL),
         ("GET", "/api/v1/health"): Access(EVERYONE, Stations.CONFINED),
         ("POST", "/api/v1/sign-in"): PUBLIC,
@@ -311,7 +318,7 @@ def describe(schema: dict[str, Any], table: Table) -> dict[str, Any]:
     schema.setdefault("components", {})["securitySchemes"] = schemes
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
-            if table.get((method.upper(), path)) is not PUBLIC:
+            if not isinstance(table.get((method.upper(), path)), Public):
                 operation["security"] = [{"token": []}, {"session": []}]
                 operation["responses"] |= {str(int(status)): _answer(status) for status in _REFUSALS}
     return schema

@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp
 
-from api import access, deeds, observing, problems, stops
+from api import access, deeds, grafana, observing, problems, stops
 from api import signing as signing_routes
 from api.console import errors as error_pages
 from api.console import notices as console_notices
@@ -18,6 +18,7 @@ from api.console import pages, rates, room
 from api.console import tickets as console_tickets
 from api.console.backing import Console
 from api.console.render import page
+from api.grafana import Webhook
 from api.headers import SecurityHeaders
 from api.observing import Watched
 from api.routes import Backend, router
@@ -45,6 +46,7 @@ TAGS = [
     {"name": "tickets", "description": "Pieces of work with their deadlines (R11-R18)."},
     {"name": "stops", "description": "Reported stops of heat, planned or not (R11, R12, R32)."},
     {"name": "notices", "description": "Public notices of stops and of their end (R12, R13)."},
+    {"name": "alerts", "description": "What Grafana's alerts told, and their tickets."},
     {"name": "delivery", "description": "What became of every message."},
     {"name": "people", "description": "Who one is, and signing in and out."},
     {"name": "health", "description": "Whether it works."},
@@ -64,6 +66,7 @@ def create_app(  # noqa: PLR0913 - everything that the application tells of is p
     signing: Signing,
     checks: Mapping[str, Callable[[], bool]] = MappingProxyType({}),
     console: Console | None = None,
+    webhook: Webhook | None = None,
 ) -> FastAPI:
     """Make the application.
 
@@ -89,6 +92,8 @@ def create_app(  # noqa: PLR0913 - everything that the application tells of is p
         Tells of each part of this process whether it works, by name.
     console
         What the pages are made from; without one there are none.
+    webhook
+        How Grafana proves itself; without it nothing of Grafana is taken.
 
     Raises
     ------
@@ -110,9 +115,11 @@ def create_app(  # noqa: PLR0913 - everything that the application tells of is p
     app.state.backend = Backend(records, store, journal_sequences, clock, version, delivery, findings_csv, standard)
     app.state.signing = Backing(records, signing, plain_page if console is None else page)
     app.state.console = console
+    app.state.webhook = webhook
     app.include_router(router)
     app.include_router(deeds.router)
     app.include_router(stops.router)
+    app.include_router(grafana.router)
     app.include_router(signing_routes.router)
     observing.install(app, Watched(records, store, checks, clock, journal_sequences))
     problems.install(app)

@@ -107,6 +107,13 @@ def install(app: FastAPI, watched: Watched) -> None:
     app.include_router(router)
 
 
+def observing_app(watched: Watched) -> FastAPI:
+    """Return an application that tells of what is watched, and nothing else."""
+    app = FastAPI(title="heatwatch", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    install(app, watched)
+    return app
+
+
 def _watched(request: Request) -> Watched:
     watched: Watched = request.app.state.watched
     return watched

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from cli.wiring import open_records
+from cli.opening import open_records
 from heatwatch.domain.instants import iso
 from heatwatch.errors import BadInput, Damaged
 from heatwatch.records.audit import Action, audited

@@ -6,20 +6,19 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
 
 from analytics.roles.foresight import JOB, Foresight, foreseen
-from cli.wiring import open_records, wall_clock
+from cli.opening import open_records, open_store, wall_clock
 from heatwatch.domain.instants import from_ms
 from heatwatch.errors import BadInput, HeatwatchError, Unavailable
 from heatwatch.files.rules_file import parse_standard, rules_text, time_zone
 from heatwatch.records.database import Records
 from heatwatch.settings import Settings
-from heatwatch.stores.embedded import EmbeddedReadings
 from heatwatch.usecases.jobs import FAILED, answered, ask, drop
 
 LOOK_EVERY_S = 0.1
@@ -38,14 +37,16 @@ def foresee(settings: Settings, asked: Mapping[str, Any]) -> dict[str, Any]:
         What is wrong with the change, or what cannot be opened.
     """
     with open_records(settings) as records:
-        if not settings.readings_path.exists():
+        if settings.one_process and not settings.readings_path.exists():
             raise BadInput("holds no readings yet", where=str(settings.data_dir))
-        try:
-            store = EmbeddedReadings(settings.readings_path, read_only=True)
-        except Unavailable:
-            click.echo("another process holds the readings: asking the running serve", err=True)
-            return _asked_of_serve(records, asked)
-        with closing(store):
+        with ExitStack() as stack:
+            try:
+                store = stack.enter_context(open_store(settings, records, read_only=True))
+            except Unavailable:
+                if not settings.one_process:
+                    raise
+                click.echo("another process holds the readings: asking the running serve", err=True)
+                return _asked_of_serve(records, asked)
             name, text = rules_text(settings.rules)
             standard = parse_standard(text, where=name)
             zone = time_zone(settings.timezone)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cli.foreseeing import foresee, tell
-from cli.wiring import open_records, wall_clock
+from cli.opening import open_records, wall_clock
 from heatwatch.domain.instants import iso
 from heatwatch.errors import BadInput
 from heatwatch.files.points_file import read_points

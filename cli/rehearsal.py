@@ -19,8 +19,9 @@ from paho.mqtt.client import Client as Mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from sqlalchemy import URL, select
 
+from cli.opening import wall_clock
 from cli.options import broker_of
-from cli.wiring import Service, wall_clock
+from cli.wiring import Service
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, iso
 from heatwatch.domain.register import PointRow
 from heatwatch.errors import BadInput, HeatwatchError
@@ -29,7 +30,7 @@ from heatwatch.files.points_file import read_points
 from heatwatch.files.readings_file import read_readings
 from heatwatch.records.database import Records
 from heatwatch.records.schema import RulesInForce
-from heatwatch.settings import ClockKind, Settings
+from heatwatch.settings import EMBEDDED, ClockKind, Settings, StoreKind
 from heatwatch.stores.embedded import EmbeddedReadings
 from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.outcome import Within, outcome_of
@@ -196,6 +197,9 @@ def private_settings(
             flags["rules"] = scratch / "rules.yaml"
             flags["rules"].write_text(rules_text[1], encoding="utf-8")
         yield Settings.read(
+            store=StoreKind.EMBEDDED,
+            records=EMBEDDED,
+            shared_group="",
             data_dir=folder,
             broker=broker or "embedded",
             broker_port=0,

@@ -18,15 +18,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cli.narrator import Narrator
+from cli.opening import wall_clock
 from cli.simulating import span_ms, speed_of
-from cli.wiring import Service, wait_until, wall_clock
+from cli.wiring import Service, roles_of, wait_until
 from heatwatch.domain.instants import DAY_MS, MINUTE_MS
 from heatwatch.domain.notices import NoticeKind
 from heatwatch.domain.people import Role
-from heatwatch.errors import BadInput, HeatwatchError
+from heatwatch.errors import HeatwatchError
 from heatwatch.logs import configure
 from heatwatch.records.schema import UserRow
-from heatwatch.settings import ClockKind, Settings
+from heatwatch.settings import EMBEDDED, ClockKind, Settings, StoreKind
 from heatwatch.usecases.notices import count_published
 from heatwatch.usecases.people import Change, add_user
 from heatwatch.usecases.register import import_register
@@ -37,7 +38,6 @@ from simulators.publishing.replay import simulate
 from simulators.towns.settings import TownSettings
 from simulators.towns.town import Town
 
-ROLES = ("ingest", "analytics", "dispatch", "api")
 DRAIN_S = 30.0
 FOREVER_MS = 3650 * DAY_MS
 STEP_MS = 5 * MINUTE_MS
@@ -74,22 +74,23 @@ def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
 @click.option("--clock", type=click.Choice([str(kind) for kind in ClockKind]), help="The wall's, or a replay's.")
 @click.option("--rules", type=click.Path(path_type=Path), help="Rules file.")
 @click.option("--timezone", help="Zone of the local hours that rules name.")
-@click.option("--role", default=",".join(ROLES), show_default=True, help="Roles of this process.")
+@click.option("--role", help="Roles of this process, as in ingest,analytics; all of them where none is named.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens as JSON.")
-def serve(role: str, *, as_json: bool, **flags: Any) -> None:
-    """Run every role in this process: ingest, analytics, dispatch and the API."""
-    if set(role.split(",")) != set(ROLES):
-        raise BadInput(
-            f"{role!r}: the embedded stores are one process with every role", where="--role", mend=",".join(ROLES)
-        )
+def serve(role: str | None, *, as_json: bool, **flags: Any) -> None:
+    """Run roles in this process: ingest, analytics, dispatch, the API, and with an InfluxDB the feed of Grafana."""
     settings = Settings.read(**flags)
+    roles = roles_of(settings, None if role is None else [name.strip() for name in role.split(",")])
     _log(settings)
     stop = threading.Event()
-    with stopping_on_signals(stop), Service(settings, stop) as service:
+    with stopping_on_signals(stop), Service(settings, stop, roles=roles) as service:
         where = {"broker": service.broker_url, "api": service.api_url, "data_dir": str(settings.data_dir)}
-        told = f"broker {service.broker_url}, console {service.api_url}/, data in {settings.data_dir}"
-        click.echo(json.dumps(where) if as_json else told)
-        _say_who_may_come(service)
+        told = [f"roles {','.join(sorted(roles))}"]
+        told += [f"broker {service.broker_url}"] if service.broker_url else []
+        told += [f"{'console' if 'api' in roles else 'health'} {service.api_url}/"] if service.api_url else []
+        told.append(f"data in {settings.data_dir}")
+        click.echo(json.dumps({**where, "roles": sorted(roles)}) if as_json else ", ".join(told))
+        if "api" in roles:
+            _say_who_may_come(service)
         stop.wait()
     _raise_failure(service)
 
@@ -117,6 +118,9 @@ def demo(
     length_s = span_ms(length, "--for") / 1000 if length else None
     town = Town(TownSettings(seed=seed, rooms=rooms, outage_after_h=OUTAGE_AFTER_H))
     settings = Settings.read(
+        store=StoreKind.EMBEDDED,
+        records=EMBEDDED,
+        shared_group="",
         data_dir=data_dir,
         broker="embedded",
         broker_port=0,

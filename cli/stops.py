@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from cli.opening import open_records, wall_clock
 from cli.records import COMMAND_LINE, DATA_DIR
-from cli.wiring import open_records, wall_clock
 from heatwatch.files.evidence_files import read_stops
 from heatwatch.settings import Settings
 from heatwatch.usecases.register import current_register

@@ -12,8 +12,8 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
+from cli.opening import open_records, wall_clock
 from cli.records import COMMAND_LINE, DATA_DIR
-from cli.wiring import open_records, wall_clock
 from heatwatch.domain.instants import DAY_MS, iso
 from heatwatch.domain.people import Person, Role
 from heatwatch.errors import BadInput

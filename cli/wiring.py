@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,14 @@ from analytics.roles.foresight import Foresight, ForesightRole
 from analytics.roles.worker import AnalyticsWorker
 from api.app import create_app
 from api.console.backing import Console
+from api.grafana import webhook_of
+from api.observing import Watched, observing_app
 from api.server import ApiRole
 from api.signing import signing_of
+from cli.backing_up import installation_of
+from cli.opening import long_looks, open_records, open_store, wall_clock
 from cli.options import broker_of
+from dashboards.feed.worker import FeedWorker
 from dispatch.channels import LogChannel
 from dispatch.notifier import Notifier
 from dispatch.worker import DispatchWorker
@@ -37,9 +42,10 @@ from heatwatch.files.rules_file import parse_standard, rules_text, time_zone
 from heatwatch.records.database import Records
 from heatwatch.records.progress import progress
 from heatwatch.records.schema import ReadingCount
-from heatwatch.settings import ClockKind, Settings
-from heatwatch.stores.embedded import EmbeddedReadings
+from heatwatch.settings import EMBEDDED, ClockKind, Settings
+from heatwatch.stores.influx.connecting import connect
 from heatwatch.stores.readings import ReadingStore
+from heatwatch.usecases.backup.role import BackupRole
 from heatwatch.usecases.delivery import DeliverySummary, identities, stored_up_to
 from heatwatch.usecases.findings import findings
 from heatwatch.usecases.outcome import findings_frame
@@ -51,46 +57,28 @@ from ingest.worker import MB, IngestWorker
 
 log = logging.getLogger(__name__)
 
-ROLES = ("ingest", "analytics", "rates", "foresight", "dispatch", "notifier", "api")
+ROLES = ("ingest", "analytics", "dispatch", "api", "feed")
+"""What a process may be told to do; some of them are several threads."""
+THREADS = {"analytics": ("analytics", "rates", "foresight"), "dispatch": ("dispatch", "notifier")}
+"""Roles that are several threads, by their names."""
 LAST_ROLE = "dispatch"
 CONNECT_S = 10.0
 """How long a start waits for the broker, so that nothing published after it said that it runs is missed."""
 
 
-def wall_clock() -> int:
-    """Return the time [ms]: the only place that asks the machine for it."""
-    return time.time_ns() // 1_000_000
-
-
-@contextmanager
-def open_records(settings: Settings) -> Iterator[Records]:
-    """Open the records, brought up to this version's tables.
-
-    Raises
-    ------
-    BadInput
-        If the data folder cannot be one.
-    """
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"cannot be the data folder: {error.strerror}", where=str(settings.data_dir)) from error
-    records = Records(settings.records_url)
-    try:
-        records.migrate()
-        yield records
-    finally:
-        records.close()
-
-
 def _check_store(settings: Settings, store: ReadingStore, records: Records) -> None:
-    """Refuse a store that has lost what the records say was stored in it."""
+    """Refuse a store that has lost what the records say was stored in it; one that does not answer is awaited."""
     with records.read() as session:
         stored = session.scalar(select(func.sum(ReadingCount.stored))) or 0
-    if stored and store.empty():
+    try:
+        lost = bool(stored) and store.empty()
+    except Unavailable as error:
+        log.warning("%s; messages wait in the journal", error)
+        return
+    if lost:
         raise Damaged(
             f"holds no reading, though {stored} were stored: restore it from the backup",
-            where=str(settings.readings_path),
+            where=str(settings.readings_path if settings.one_process else settings.influx_url),
         )
 
 
@@ -113,18 +101,57 @@ def _waiting(settings: Settings, folder: Path, records: Records) -> str:
     return f"{waiting} messages" if waiting > 0 else ""
 
 
+def roles_of(settings: Settings, asked: Collection[str] | None = None) -> frozenset[str]:
+    """Return the roles of a process: those asked for, or all that these settings can have.
+
+    Raises
+    ------
+    BadInput
+        If there is no such role, or these settings cannot have it, or not without the others.
+    """
+    possible = frozenset(ROLES) - ({"feed"} if settings.one_process else set())
+    roles = possible if asked is None else frozenset(asked)
+    if unknown := sorted(roles - set(ROLES)):
+        raise BadInput(f"{unknown[0]!r} is no role", where="--role", mend=",".join(sorted(possible)))
+    if not roles:
+        raise BadInput("no role", where="--role", mend=",".join(sorted(possible)))
+    if settings.one_process and roles != possible:
+        what = "the embedded store of readings is for one process with the roles " + ",".join(sorted(possible))
+        raise BadInput(what, where="--role", mend="set `store` to an InfluxDB for a process each")
+    if "ingest" not in roles:
+        return roles
+    if settings.broker == EMBEDDED and roles != possible:
+        raise BadInput("an embedded broker is for one process with every role", where="broker")
+    if settings.shared_group and settings.clock is ClockKind.REPLAY:
+        raise BadInput("the ticks of a replay cannot be shared", where="shared_group", mend="leave it empty")
+    return roles
+
+
+class _Bells:
+    """By which roles of one process wake each other; one that is elsewhere finds out by looking."""
+
+    def __init__(self) -> None:
+        self.arrived, self.found, self.dispatched = Bell(), Bell(), Bell()
+
+
 @dataclass
 class Service:
-    """Every role of one `serve`, its broker and its stores; a context manager that starts and ends them.
+    """The roles of one `serve`, its broker and its stores; a context manager that starts and ends them.
 
     An exception in one role stops the others; `failure` then holds it. Without `console` there is neither console nor
     API: nothing listens, and nobody is notified, as in a rehearsal.
+
+    Attributes
+    ----------
+    roles
+        What this process does; None for all that the settings can have.
     """
 
     settings: Settings
     stop: threading.Event = field(default_factory=threading.Event)
     failure: BaseException | None = None
     console: bool = True
+    roles: frozenset[str] | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -134,6 +161,7 @@ class Service:
 
     def _set_up(self, stack: ExitStack) -> None:
         settings = self.settings
+        self._mine = roles_of(settings, self.roles)
         rules, text = rules_text(settings.rules)
         standard = self.standard = parse_standard(text, where=rules)
         zone = time_zone(settings.timezone)
@@ -141,60 +169,116 @@ class Service:
         self.records = stack.enter_context(open_records(settings))
         with self.records.write() as session:
             record_rules(session, rules, text, wall_clock())
-        self.store = stack.enter_context(closing(EmbeddedReadings(settings.readings_path)))
+        self.store = stack.enter_context(open_store(settings, self.records))
         _check_store(settings, self.store, self.records)
-        _warn_of_other_journals(settings, self.records)
-        self._address = self._broker(stack)
-        arrived, found, dispatched = Bell(), Bell(), Bell()
-        clock = None if settings.clock is ClockKind.REPLAY else wall_clock
-        host, port = self.broker
-        access = self._address.access
-        lines = [Line(hears=dispatched, rings=arrived), Line(hears=arrived, rings=found)]
-        lines.append(Line(hears=found, rings=dispatched))
-        self.ingest = IngestWorker(settings, self.records, self.store, lines[0], host, port, wall_clock, access)
-        analytics = AnalyticsWorker(
-            self.records,
-            self.store,
-            standard,
-            zone,
-            lines[1],
-            wall_clock=clock,
-            judge_every_s=settings.judge_every_s,
-            late_days=settings.late_days,
-        )
-        dispatch = DispatchWorker(
-            self.records,
-            self.store,
-            standard,
-            lines[2],
-            timezone=settings.timezone,
-            company=settings.company_name,
-            hotline=settings.hotline,
-            wall_clock=clock,
-        )
-        foresight = Foresight(self.records, self.store, standard, zone, settings.late_days)
-        roles: list[Role] = [self.ingest, analytics, dispatch]
-        if self.console:
-            channel = LogChannel(settings.notifications_path)
-            roles.append(Notifier(self.records, channel, Line(hears=dispatched, rings=Bell()), wall_clock))
-            roles.append(self._rates(standard, zone, Line(hears=found, rings=Bell())))
-            self.api = ApiRole(self._app(standard, zone), settings.api_host, settings.api_port)
-            self.api.bind()
-            roles.append(self.api)
-            roles.append(ForesightRole(foresight, Bell()))
+        self.ingest: IngestWorker | None = None
+        self.listener: ApiRole | None = None
+        made = {
+            "ingest": self._ingest,
+            "analytics": self._analytics,
+            "dispatch": self._dispatch,
+            "feed": self._feed,
+            "api": self._api,
+        }
+        bells = _Bells()
+        roles = [
+            role for name, make in made.items() if name in self._mine for role in make(stack, bells, standard, zone)
+        ]
+        if "api" not in self._mine and settings.health_port:
+            roles.append(self._health())
         stack.callback(self._end_roles)
         self._threads = [self._thread(role) for role in roles]
         for thread in self._threads:
             thread.start()
-        if not wait_until(lambda: self.ingest.connected or self.stop.is_set(), CONNECT_S):
+        ingest = self.ingest
+        if ingest and not wait_until(lambda: ingest.connected or self.stop.is_set(), CONNECT_S):
             log.warning("the broker at %s does not answer yet; ingest goes on trying", self.broker_url)
 
-    def _rates(self, standard: Standard, zone: ZoneInfo, line: Line) -> RatesWorker:
-        every_min, late_days = self.settings.rates_every_min, self.settings.late_days
-        return RatesWorker(self.records, self.store, standard, zone, line, every_min=every_min, late_days=late_days)
+    def _ingest(self, stack: ExitStack, bells: _Bells, _standard: Standard, _zone: ZoneInfo) -> Iterator[Role]:
+        settings = self.settings
+        _warn_of_other_journals(settings, self.records)
+        self._address = self._broker(stack)
+        line = Line(hears=bells.dispatched, rings=bells.arrived)
+        host, port, access = self._address.host, self._address.port, self._address.access
+        self.ingest = IngestWorker(settings, self.records, self.store, line, host, port, wall_clock, access)
+        yield self.ingest
+
+    def _analytics(self, _stack: ExitStack, bells: _Bells, standard: Standard, zone: ZoneInfo) -> Iterator[Role]:
+        settings, store = self.settings, long_looks(self.settings, self.store)
+        yield AnalyticsWorker(
+            self.records,
+            store,
+            standard,
+            zone,
+            Line(hears=bells.arrived, rings=bells.found),
+            wall_clock=self._clock(),
+            judge_every_s=settings.judge_every_s,
+            late_days=settings.late_days,
+        )
+        if self.console:
+            yield RatesWorker(
+                self.records,
+                store,
+                standard,
+                zone,
+                Line(hears=bells.found, rings=Bell()),
+                every_min=settings.rates_every_min,
+                late_days=settings.late_days,
+            )
+            yield ForesightRole(Foresight(self.records, store, standard, zone, settings.late_days), Bell())
+            if settings.one_process:
+                yield BackupRole(installation_of(settings, self.records, self.store), Bell())
+
+    def _dispatch(self, _stack: ExitStack, bells: _Bells, standard: Standard, _zone: ZoneInfo) -> Iterator[Role]:
+        settings = self.settings
+        yield DispatchWorker(
+            self.records,
+            self.store,
+            standard,
+            Line(hears=bells.found, rings=bells.dispatched),
+            timezone=settings.timezone,
+            company=settings.company_name,
+            hotline=settings.hotline,
+            wall_clock=self._clock(),
+        )
+        if self.console:
+            channel = LogChannel(settings.notifications_path)
+            yield Notifier(self.records, channel, Line(hears=bells.dispatched, rings=Bell()), wall_clock)
+
+    def _feed(self, stack: ExitStack, bells: _Bells, standard: Standard, zone: ZoneInfo) -> Iterator[Role]:
+        if self.console:
+            yield FeedWorker(
+                self.records,
+                self.store,
+                stack.enter_context(closing(connect(self.settings))),
+                standard,
+                zone,
+                Line(hears=bells.dispatched, rings=Bell()),
+                wall_clock=self._clock(),
+                late_days=self.settings.late_days,
+            )
+
+    def _api(self, _stack: ExitStack, _bells: _Bells, standard: Standard, zone: ZoneInfo) -> Iterator[Role]:
+        if self.console:
+            self.listener = ApiRole(self._app(standard, zone), self.settings.api_host, self.settings.api_port)
+            self.listener.bind()
+            yield self.listener
+
+    def _health(self) -> Role:
+        """Return what tells of a process that has no API."""
+        watched = Watched(self.records, self.store, self._checks(), self.now_ms, self._journals)
+        self.listener = ApiRole(observing_app(watched), self.settings.health_host, self.settings.health_port)
+        self.listener.bind()
+        return self.listener
+
+    def _clock(self) -> Callable[[], int] | None:
+        return None if self.settings.clock is ClockKind.REPLAY else wall_clock
+
+    def _journals(self) -> Mapping[str, int]:
+        return {} if self.ingest is None else self.ingest.journal_last_sequences
 
     def _broker(self, stack: ExitStack) -> Address:
-        if self.settings.broker != "embedded":
+        if self.settings.broker != EMBEDDED:
             return broker_of(self.settings)
         broker = stack.enter_context(EmbeddedBroker(self.settings.broker_port))
         return Address(broker.host, broker.port)
@@ -203,13 +287,14 @@ class Service:
         return create_app(
             self.records,
             self.store,
-            lambda: self.ingest.journal_last_sequences,
+            self._journals,
             self.now_ms,
             __version__,
             delivery=lambda: self.delivery().as_dict(),
             findings_csv=self.findings_csv,
             standard=standard,
             signing=signing_of(self.settings, wall_clock),
+            webhook=webhook_of(self.settings, wall_clock),
             checks=self._checks(),
             console=self._console_of(standard, zone),
         )
@@ -229,8 +314,11 @@ class Service:
 
     def _checks(self) -> dict[str, Callable[[], bool]]:
         """Return what tells of each role, and of the broker, whether it works."""
-        checks = {name: partial(self._works, name) for name in ROLES}
-        return {**checks, "broker": lambda: self.ingest.connected}
+        names = [name for role in ROLES if role in self._mine for name in THREADS.get(role, (role,))]
+        checks: dict[str, Callable[[], bool]] = {name: partial(self._works, name) for name in names}
+        if (ingest := self.ingest) is not None:
+            checks["broker"] = lambda: ingest.connected
+        return checks
 
     def _works(self, role: str) -> bool:
         return any(thread.name == f"role-{role}" and thread.is_alive() for thread in self._threads)
@@ -259,8 +347,9 @@ class Service:
 
     @property
     def api_url(self) -> str:
-        """Where the API answers."""
-        return f"http://{self.settings.api_host}:{self.api.bound_port}"
+        """Where the API answers; in a process without it, where that one tells of itself."""
+        host = self.settings.api_host if "api" in self._mine else self.settings.health_host
+        return "" if self.listener is None else f"http://{host}:{self.listener.bound_port}"
 
     @property
     def broker(self) -> tuple[str, int]:
@@ -269,8 +358,8 @@ class Service:
 
     @property
     def broker_url(self) -> str:
-        """Where thermometers publish."""
-        return self._address.url
+        """Where thermometers publish; empty in a process that takes nothing in."""
+        return "" if self.ingest is None else self._address.url
 
     def now_ms(self) -> int | None:
         """Return the clock of this service [ms]; None before a replay has begun."""
@@ -287,7 +376,7 @@ class Service:
         as waiting at worst.
         """
         with self.records.read() as session:
-            return identities(session, self.ingest.journal_last_sequences)
+            return identities(session, self._journals())
 
     def findings_csv(self, kind: FindingKind, stations: Collection[str] | None = None) -> bytes:
         """Return the findings of a kind, of some stations or of all, as the very file that `judge` writes."""

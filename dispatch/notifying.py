@@ -67,7 +67,7 @@ def morning(at_ms: int, zone: ZoneInfo) -> int:
 def _recipients(ticket: TicketRow, event: TicketEvent) -> list[str]:
     """Return who is told: the office of all, a station of its own, the company of what nobody takes (R14)."""
     told = [OFFICE]
-    if event.kind not in _OFFICE_ONLY:
+    if event.kind not in _OFFICE_ONLY and ticket.station_id:
         told.append(f"station:{ticket.station_id}")
     if event.kind == Mark.OVERDUE and ticket.state == TicketState.OPEN:
         told.append(COMPANY)
@@ -104,8 +104,11 @@ def _amended(_session: Session, ticket: TicketRow, event: TicketEvent, company: 
 
 
 def _recovered(_session: Session, ticket: TicketRow, _event: TicketEvent, _company: Company) -> str:
-    measured = ticket.kind == TicketKind.SENSOR
-    return words.about(ticket, f"{'测点已恢复正常' if measured else '室温已达标（或已恢复供热）'}，请核实后办结。")
+    what = _RECOVERED.get(ticket.kind, "室温已达标（或已恢复供热）")
+    return words.about(ticket, f"{what}，请核实后办结。")
+
+
+_RECOVERED: Mapping[str, str] = {TicketKind.SENSOR: "测点已恢复正常", TicketKind.TECHNICAL: "告警已解除"}
 
 
 def _says(what: str) -> _Telling:

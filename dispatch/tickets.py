@@ -23,8 +23,8 @@ from heatwatch.domain.tickets import (
     AT_WORK,
     EMERGENCIES,
     OUTAGE_RULE,
-    REPORTED,
     SENSOR_RULE,
+    UNMEASURED,
     Scope,
     TicketKind,
     TicketState,
@@ -104,7 +104,7 @@ def settle(session: Session, ticket_id: int, by: Dispatch) -> Known:
         was, row.recovered_ms = row.recovered_ms, stands.over_ms
         if (was is None) != (stands.over_ms is None):
             _note_recovery(session, ticket_id, stands.over_ms, by)
-        if stands.facts.groundless and row.kind not in REPORTED and not _known_groundless(session, ticket_id):
+        if stands.facts.groundless and row.kind not in UNMEASURED and not _known_groundless(session, ticket_id):
             note(session, ticket_id, by.at_ms, Mark.GROUNDLESS)
     return stands
 
@@ -273,7 +273,7 @@ def _outage(row: FindingRow) -> Outage:
 
 
 def _at_work(session: Session, station: str, by: Dispatch) -> list[Ticket]:
-    found = TicketRow.kind.not_in([str(kind) for kind in REPORTED])
+    found = TicketRow.kind.not_in([str(kind) for kind in UNMEASURED])
     is_open = (TicketRow.station_id == station, TicketRow.state.in_([str(state) for state in AT_WORK]), found)
     held: dict[int, list[FindingRow]] = {}
     rests_on = (

@@ -128,7 +128,8 @@ def _day(company: Company, ms: int) -> str:
 
 def place(ticket: TicketRow) -> str:
     """Return where a ticket is, in words."""
-    parts = [f"{ticket.station_id}供热站", ticket.building_id, ticket.room_id or ""]
+    station = f"{ticket.station_id}供热站" if ticket.station_id else "监测系统"
+    parts = [station, ticket.building_id, ticket.room_id or ""]
     return " ".join(part for part in parts if part)
 
 
@@ -136,6 +137,8 @@ def opened(company: Company, ticket: TicketRow, next_clock: TicketClock | None) 
     """Return what is told when a ticket opens."""
     head = "【紧急工单】" if ticket.emergency else "【新工单】"
     label = LABELS[TicketKind(ticket.kind)]
+    if ticket.kind == TicketKind.TECHNICAL:
+        label = f"{label}（{ticket.subject}）"
     since = _moment(company, ticket.cause_start_ms)
     text = f"{head}{ticket.id}号 {label}：{place(ticket)}，自{since}起（{ticket.rule}）。"
     if next_clock is None:

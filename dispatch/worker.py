@@ -24,6 +24,7 @@ from heatwatch.records.database import Records
 from heatwatch.records.progress import advance, progress
 from heatwatch.records.schema import Cursor, Progress, TicketEvent
 from heatwatch.stores.readings import ReadingStore
+from heatwatch.usecases.alerts import join_waiting
 from heatwatch.usecases.findings import amendments_since, changed_since, last_change
 from heatwatch.usecases.outbox import put
 from heatwatch.usecases.register import RegisterInForce
@@ -116,6 +117,7 @@ class DispatchWorker:
         read_up_to = self._read_up_to(session, self.name)
         changed, amended = changed_since(session, read_up_to), amendments_since(session, read_up_to)
         stands = dispatch(session, changed, by, closed=closed, standstill=self._standstill, amended=amended)
+        join_waiting(session, {one.row.station_id for one in stands.values()}, self._standard, by.at_ms)
         for one in stands.values():
             inherit(session, one, by)
         due = ring(session, by) | drafts_due(session, self._standard, by.at_ms)

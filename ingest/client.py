@@ -60,6 +60,8 @@ class Client:
         Gives the moment of arrival [ms].
     access
         How to sign in, and TLS; its files are read at each connection, so that what is mended there is enough.
+    shared_group
+        Workers of one group share the messages; alone where it is empty.
     """
 
     def __init__(
@@ -70,8 +72,10 @@ class Client:
         journal: Journal,
         wall_clock: Callable[[], int],
         access: Access | None = None,
+        shared_group: str = "",
     ) -> None:
         self._host, self._port, self._peer = host, port, f"broker {host}:{port}"
+        self._topics = f"$share/{shared_group}/{TOPICS}" if shared_group else TOPICS
         self._name, self._access = name, access or Access()
         self._journal, self._wall_clock = journal, wall_clock
         self._group: list[Message] = []
@@ -258,7 +262,7 @@ class Client:
             return
         if not flags.session_present and self._journal.last_sequence:
             log.warning("%s has forgotten this client: what was sent while it was away is lost", self._peer)
-        mqtt.subscribe(TOPICS, qos=1)
+        mqtt.subscribe(self._topics, qos=1)
 
     def _on_log(self, _mqtt: Mqtt, _userdata: Any, level: int, said: str) -> None:
         """Keep what the library says of a broken connection: it tells nobody else."""
@@ -269,7 +273,7 @@ class Client:
         self, _mqtt: Mqtt, _userdata: Any, _mid: int, reasons: Sequence[ReasonCode], _properties: Properties | None
     ) -> None:
         if reasons[0].is_failure:
-            self._refusal = f"refuses the subscription to {TOPICS}: {reasons[0]}"
+            self._refusal = f"refuses the subscription to {self._topics}: {reasons[0]}"
         else:
             self._ready, self._announced = True, None
 

@@ -1,4 +1,4 @@
-"""The role that brings readings in: three threads, each with one thing to do, and a journal between the first two."""
+"""The role that brings readings in: threads with one thing to do each, and a journal between the first two."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Protocol
 from heatwatch.broker import Access
 from heatwatch.domain.instants import DAY_MS
 from heatwatch.records.database import Records
+from heatwatch.secret import one_line
 from heatwatch.settings import ClockKind, Settings
 from heatwatch.stores.readings import ReadingStore
 from heatwatch.usecases.roles import Wake
@@ -18,6 +19,7 @@ from ingest.clock import ReplayClock
 from ingest.journal import Journal
 from ingest.sorting import Clock
 from ingest.storing import Storing
+from ingest.telling import Telling
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +88,9 @@ class IngestWorker:
         """
         limit_bytes = self._settings.journal_limit_mb * MB
         with Journal(self._settings.journal_dir, limit_bytes=limit_bytes) as journal:
-            client = Client(*self._broker, self._settings.worker, journal, self._wall_clock, self._access)
+            file, group = self._settings.broker_client_file, self._settings.shared_group
+            name = self._settings.worker if file is None else one_line(file, "client id")
+            client = Client(*self._broker, name, journal, self._wall_clock, self._access, group)
             self._journal, self._client = journal, client
             try:
                 _work(self._crew(journal, client), stop)
@@ -101,6 +105,7 @@ class IngestWorker:
         clock = Clock(replayed=replayed, now_ms=None, ahead_limit_ms=ahead_ms, late_most_ms=late_most_ms)
         storing = Storing(settings.worker, journal, self._store, self._records, self._bell, clock)
         crew = [_Hand("ingest-mqtt", client), _Hand("ingest-store", storing)]
+        crew.append(_Hand("ingest-tell", Telling(settings.worker, journal, self._records)))
         if replayed:
             crew.append(_Hand("ingest-clock", ReplayClock(self._records, self._bell, client.announce)))
         return crew

@@ -15,7 +15,7 @@ from typing import Any
 from heatwatch.domain.instants import MINUTE_MS, iso
 from heatwatch.domain.people import Role
 from heatwatch.domain.temperature import ClockRule, Version
-from heatwatch.domain.tickets import AT_WORK, GOING_ON, Clock, TicketKind, TicketState
+from heatwatch.domain.tickets import AT_WORK, DEVICES, GOING_ON, Clock, TicketKind, TicketState
 from heatwatch.errors import BadInput
 
 
@@ -118,6 +118,10 @@ class Mark(StrEnum):
     """On a ticket of a cold room: its point is at fault; names the ticket of the point."""
     CONCERNS = "concerns"
     """On a ticket of a point: names the ticket of a cold room that rested on its readings."""
+    ALERTED = "alerted"
+    """Grafana says that an alert fires which is of this ticket."""
+    ALERT_RESOLVED = "alert_resolved"
+    """Grafana says that it fires no more."""
 
 
 START = "start"
@@ -320,7 +324,7 @@ def check(deed: Deed, facts: Facts, now: Standing, due: Sequence[Clock], at_ms: 
     law = _LAWS[deed]
     if now.state not in law.states:
         raise BadInput(f"{deed} is not possible while the ticket is {now.state}", where=deed)
-    spared = _SPARED.get(deed) if facts.kind is TicketKind.SENSOR else None
+    spared = _SPARED.get(deed) if facts.kind in DEVICES else None
     missing = [str(one) for one in law.after if one not in now.done and one is not spared]
     if missing:
         raise BadInput(f"{deed} is not possible before {' and '.join(missing)}", where=deed)
@@ -362,7 +366,7 @@ def _without_ground(facts: Facts, _due: Sequence[Clock], _at_ms: int, _step: str
 def _no_leak_yet(facts: Facts, _due: Sequence[Clock], _at_ms: int, _step: str) -> None:
     if facts.kind is TicketKind.LEAK:
         raise BadInput("the ticket is about a leak already", where=Deed.LEAK)
-    if facts.kind is TicketKind.SENSOR:
+    if facts.kind in DEVICES:
         raise BadInput("a test point is no pipe", where=Deed.LEAK)
 
 

@@ -19,6 +19,7 @@ class TicketKind(StrEnum):
     REPAIR = "repair"
     LEAK = "leak"
     SENSOR = "sensor"
+    TECHNICAL = "technical"
 
 
 LABELS: Mapping[TicketKind, str] = {
@@ -27,16 +28,25 @@ LABELS: Mapping[TicketKind, str] = {
     TicketKind.REPAIR: "用户报修",
     TicketKind.LEAK: "跑冒滴漏",
     TicketKind.SENSOR: "测点故障",
+    TicketKind.TECHNICAL: "系统故障",
 }
 
 EMERGENCIES = frozenset({TicketKind.HEAT_OUTAGE, TicketKind.LEAK})
 """Kinds whose work starts at once (R11, R17)."""
 
 REPORTED = frozenset({TicketKind.REPAIR, TicketKind.LEAK})
-"""Kinds that a person opens; the others are opened by findings."""
+"""Kinds that a person opens."""
+
+UNMEASURED = REPORTED | {TicketKind.TECHNICAL}
+"""Kinds that rest on no finding: what a person reports, and what alerts tell of the pipeline itself."""
+
+DEVICES = frozenset({TicketKind.SENSOR, TicketKind.TECHNICAL})
+"""Kinds that are no matter of heat: no visit comes before the cause, no user signs, and no pipe leaks."""
 
 OUTAGE_RULE = "R11"
 SENSOR_RULE = "R7"
+TECHNICAL_RULE = "R7"
+"""What keeps us from seeing that points measure is found, told and seen to as what is wrong with a point is."""
 REPORTED_RULES: Mapping[TicketKind, str] = {TicketKind.REPAIR: "R16", TicketKind.LEAK: "R17"}
 
 

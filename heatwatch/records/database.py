@@ -145,7 +145,8 @@ def _named(error: DBAPIError) -> HeatwatchError | None:
 
 
 def _engine(url: str | URL) -> Engine:
-    engine = create_engine(url)
+    # A server that was restarted leaves dead connections behind: each is tried before it is used. A file has none.
+    engine = create_engine(url, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

@@ -12,11 +12,13 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from heatwatch.domain.compliance import FIELDS, By, Demands, Per, Rates, RoomSum, period_of, rates
 from heatwatch.domain.temperature import Season, Standard
-from heatwatch.records.schema import Base, ComplianceDay, ComplianceDue, ComplianceProgress
+from heatwatch.records.schema import Base, ComplianceChange, ComplianceDay, ComplianceDue, ComplianceProgress, Cursor
 from heatwatch.records.upsert import insert_into
 
 ONLY = 1
 """Number of the one row of `ComplianceProgress`."""
+FEED = "compliance_days"
+"""Name of the feed of tallies among the cursors."""
 _CHUNK = 500
 _PLACE = (
     ComplianceDay.station_id,
@@ -73,6 +75,33 @@ def put_days(session: Session, day: str, buildings: Collection[str], tallies: Se
             session.execute(delete(table).where(table.day == day, table.building_id.in_(names)))
     if tallies:
         session.execute(Base.metadata.tables[ComplianceDay.__tablename__].insert(), list(tallies))
+    _number(session, day, sorted(buildings))
+
+
+def days_changed(session: Session, change_seq: int, most: int) -> Sequence[ComplianceChange]:
+    """Return which days of buildings were tallied after the change `change_seq`, in the order of the changes."""
+    later = select(ComplianceChange).where(ComplianceChange.change_seq > change_seq)
+    return session.scalars(later.order_by(ComplianceChange.change_seq).limit(most)).all()
+
+
+def last_day_change(session: Session) -> int:
+    """Return the number of the last tally, 0 before the first."""
+    row = session.get(Cursor, FEED)
+    return 0 if row is None else row.change_seq
+
+
+def _number(session: Session, day: str, buildings: Sequence[str]) -> None:
+    """Give each tallied day its number in the feed. Held to the commit, so that numbers become visible in order."""
+    if not buildings:
+        return
+    taken = insert_into(session, Cursor).values(name=FEED, change_seq=len(buildings))
+    more = taken.on_conflict_do_update(index_elements=["name"], set_={"change_seq": Cursor.change_seq + len(buildings)})
+    last = session.scalars(more.returning(Cursor.change_seq)).one()
+    numbered = enumerate(buildings, last - len(buildings) + 1)
+    rows = [{"day": day, "building_id": name, "change_seq": number} for number, name in numbered]
+    put = insert_into(session, Base.metadata.tables[ComplianceChange.__tablename__])
+    said = {"change_seq": put.excluded.change_seq}
+    session.execute(put.on_conflict_do_update(index_elements=["day", "building_id"], set_=said), rows)
 
 
 def set_due(session: Session, days: Iterable[tuple[str, str]]) -> None:

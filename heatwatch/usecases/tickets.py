@@ -24,6 +24,7 @@ from heatwatch.domain.tickets import (
     EMERGENCIES,
     REPORTED,
     REPORTED_RULES,
+    UNMEASURED,
     Clock,
     Scope,
     TicketKind,
@@ -115,8 +116,8 @@ class Held:
 
 def held(ticket: TicketRow, findings: Sequence[FindingRow]) -> Held:
     """Return what the findings of a ticket come to."""
-    if ticket.kind in REPORTED:
-        return Held(groundless=True)
+    if ticket.kind in UNMEASURED:
+        return Held(over_ms=ticket.recovered_ms, groundless=True)
     true = [row for row in findings if not row.withdrawn]
     stops = [row for row in true if row.kind == FindingKind.HEAT_OUTAGE]
     return Held(_stop_end(ticket, stops), _over(true), not true, _faulty_since(ticket, true or findings))
@@ -174,7 +175,7 @@ def known(session: Session, row: TicketRow, standard: Standard) -> Known:
 
 def offered_for_withdrawal(ticket: TicketRow, *, groundless: bool) -> bool:
     """Tell whether a ticket that findings opened has lost all its ground: somebody has to say what becomes of it."""
-    return groundless and ticket.kind not in REPORTED and ticket.state in AT_WORK
+    return groundless and ticket.kind not in UNMEASURED and ticket.state in AT_WORK
 
 
 def refresh(session: Session, row: TicketRow, standard: Standard) -> Known:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from cli.users import users
-from cli.wiring import open_records, wall_clock
+from cli.opening import open_records, wall_clock
 from heatwatch.domain.people import Person, Role
 from heatwatch.settings import Settings
 from heatwatch.usecases.people import Door, person_of_token, sign_in

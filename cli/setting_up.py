@@ -1,0 +1,98 @@
+"""`heatwatch setup`: what has to be there before roles can start; and `heatwatch health`: whether they work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+import click
+
+from cli.opening import open_records
+from heatwatch.errors import BadInput, HeatwatchError
+from heatwatch.settings import Settings, StoreKind
+from heatwatch.stores.influx.preparing import Wanted, prepare_1, prepare_2
+
+FILE = click.Path(path_type=Path)
+ANSWER_S = 5.0
+
+
+@click.command()
+@click.option("--tokens", type=FILE, help="Folder for the secrets of InfluxDB's accounts, a file each.")
+@click.option("--admin-token-file", type=FILE, help="File with a token that may do everything (InfluxDB 2).")
+@click.option("--admin-user", default="", help="Who may do everything: the first user of a new server.")
+@click.option("--admin-password-file", type=FILE, help="File with that user's password.")
+@click.option("--retention-days", type=click.IntRange(0), default=0, show_default=True, help="0: kept for ever (R8).")
+@click.option("--rotate", is_flag=True, help="Give every account of InfluxDB a new secret.")
+@click.option("--data-dir", type=FILE, help="Folder of the journal, store and records.")
+def setup(
+    tokens: Path | None,
+    admin_token_file: Path | None,
+    admin_user: str,
+    admin_password_file: Path | None,
+    retention_days: int,
+    data_dir: Path | None,
+    *,
+    rotate: bool,
+) -> None:
+    """Bring the records up to date, and prepare InfluxDB: bucket, retention, an account for each part.
+
+    Asked again, it changes nothing. With an embedded store there is nothing but the records to prepare.
+    """
+    settings = Settings.read(data_dir=data_dir)
+    with open_records(settings):
+        click.echo("records: up to date")
+    if settings.store is StoreKind.EMBEDDED:
+        return
+    if tokens is None:
+        raise BadInput("is missing", where="--tokens", mend="name the folder for the secrets of InfluxDB's accounts")
+    wanted = Wanted(
+        settings.influx_url, settings.influx_org, settings.influx_bucket, tokens, retention_days, rotate=rotate
+    )
+    for line in _prepared(settings.store, wanted, admin_token_file, admin_user, admin_password_file):
+        click.echo(line)
+
+
+def _prepared(
+    store: StoreKind, wanted: Wanted, token_file: Path | None, user: str, password_file: Path | None
+) -> Iterator[str]:
+    if store is StoreKind.INFLUXDB_1:
+        return prepare_1(wanted, user, password_file)
+    if store is StoreKind.INFLUXDB_3:
+        raise BadInput("InfluxDB 3 makes its databases and tokens itself", where="store", mend="influxdb3 create token")
+    if token_file is None:
+        raise BadInput("is missing", where="--admin-token-file", mend="InfluxDB 2 lets nobody in without a token")
+    return prepare_2(wanted, token_file, user, password_file)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print each check as JSON.")
+def health(*, as_json: bool) -> None:
+    """Ask the `serve` of these settings, on this machine, whether it can do its work: exit code 0 if so."""
+    settings = Settings.read()
+    port = settings.health_port or settings.api_port
+    host = settings.health_host if settings.health_port else settings.api_host
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what listens everywhere is asked here
+    told = _asked(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+    failing = [check["name"] for check in told["checks"] if not check["ok"]]
+    click.echo(json.dumps(told) if as_json else "ready" if told["ready"] else f"not ready: {', '.join(failing)}")
+    if not told["ready"]:
+        raise click.exceptions.Exit(1)
+
+
+def _asked(url: str) -> dict[str, Any]:
+    try:
+        with urlopen(f"{url}/health/ready", timeout=ANSWER_S) as answer:  # noqa: S310 - a scheme of our own
+            body = answer.read()
+    except HTTPError as error:
+        if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+            raise HeatwatchError(f"{url} answers {error.code}") from error
+        body = error.read()
+    except (URLError, OSError) as error:
+        raise HeatwatchError(f"nothing answers at {url}: {getattr(error, 'reason', error)}") from error
+    told: dict[str, Any] = json.loads(body)
+    return told

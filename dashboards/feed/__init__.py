@@ -1,0 +1,1 @@
+"""What was found, done and counted, written into InfluxDB, so that Grafana needs no other source."""
