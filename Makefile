@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup demo test check bench screenshots lock clean
+.PHONY: setup demo test check bench screenshots lock secrets clean
 
 setup: $(STAMP)
 
@@ -34,10 +34,17 @@ bench: setup
 screenshots: setup
 	$(BIN)/python -m tests.browser.screenshots
 
-# Renews every pinned version; the hashes are kept, the addresses are not.
+# Renews every pinned version; the hashes are kept, the addresses are not. Those of the image are a part of them.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --no-emit-find-links --no-annotate --no-header
 lock: setup
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	    --no-emit-find-links --no-annotate --no-header --extra dev --extra dask --extra postgres --output-file requirements.lock pyproject.toml
+	$(COMPILE) --upgrade --extra dev --extra dask --extra postgres --output-file requirements.lock pyproject.toml
+	$(COMPILE) --constraint requirements.lock --extra dask --extra postgres --output-file deploy/requirements.lock pyproject.toml
+	printf 'build\nhatchling\n' | $(COMPILE) --constraint requirements.lock --output-file deploy/build.lock -
+
+# Makes what is missing in secrets/, as root, for docker-compose.yml: docs/operations.md. ARGS="--host … --station S1".
+secrets: setup
+	$(BIN)/heatwatch secrets make --out secrets $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
