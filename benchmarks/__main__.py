@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from benchmarks import clusters, judging, living, outages, physics, publishing, seasons, simulating
+from benchmarks import clusters, influx, judging, living, outages, physics, publishing, seasons, simulating
 from benchmarks.measuring import table
 
 PARTS = {
@@ -17,6 +17,7 @@ PARTS = {
     "judge": judging.figures,
     "outages": outages.figures,
     "season": seasons.figures,
+    "influx": influx.figures,
     "live": living.figures,
     "cluster": clusters.figures,
 }

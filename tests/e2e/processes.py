@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,11 +22,11 @@ START_S = 60.0
 WATCHER = "watcher"
 
 
-def token(data_dir: Path) -> str:
-    """Make a key with which one sees everything in a data folder."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+def token(settings: Settings) -> str:
+    """Make a key with which one sees everything in an installation."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
     now_ms = time.time_ns() // 1_000_000
-    records = Records(Settings(data_dir=data_dir).records_url)
+    records = Records(settings.records_url)
     try:
         records.migrate()
         with records.write() as session:
@@ -45,12 +46,19 @@ def run(*arguments: object, timeout_s: float = 120.0) -> "subprocess.CompletedPr
 class Serve:
     """A running `heatwatch serve`; a context manager that leaves no process behind."""
 
-    def __init__(self, data_dir: Path, *arguments: object) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *arguments: object,
+        environment: Mapping[str, str] | None = None,
+        settings: Settings | None = None,
+    ) -> None:
         self.data_dir = data_dir
+        self.environment = {**os.environ, **(environment or {})}
         self._command = [*HEATWATCH, "serve", "--data-dir", str(data_dir), "--api-port", "0", "--json"]
         self._command += map(str, arguments)
         self._log = data_dir.parent / f"{data_dir.name}.log"
-        self._token = token(data_dir)
+        self._token = token(settings or Settings(data_dir=data_dir))
 
     def __enter__(self) -> Self:
         self.start()
@@ -62,7 +70,9 @@ class Serve:
     def start(self) -> None:
         """Start it and wait until it says where it listens."""
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=log, text=True)
+            self.process = subprocess.Popen(
+                self._command, stdout=subprocess.PIPE, stderr=log, text=True, env=self.environment
+            )
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], START_S)
         line = self.process.stdout.readline() if ready else ""

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.opening import open_records
 from cli.running import stopping_on_signals
-from cli.wiring import Service, open_records
+from cli.wiring import Service
 from heatwatch.errors import BadInput, Damaged
 from heatwatch.records.schema import JournalPosition, ReadingCount
 from heatwatch.settings import Settings

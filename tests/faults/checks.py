@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 
 import pandas as pd
 from sqlalchemy import select
@@ -17,7 +17,6 @@ from heatwatch.domain.instants import HOUR_MS, iso
 from heatwatch.domain.notices import NoticeKind, NoticeState
 from heatwatch.records.database import Records
 from heatwatch.records.schema import FindingRow, NoticeRow, OutboxRow, Quarantine, TicketEvent, TicketFinding, TicketRow
-from heatwatch.stores.embedded import EmbeddedReadings
 from heatwatch.usecases.audit import verify
 from heatwatch.usecases.delivery import identities, messages_by_sender, readings_by_source
 from tests.faults.driver import Harvest
@@ -43,8 +42,7 @@ def records_of(harvest: Harvest) -> Iterator[Session]:
 
 def stored(harvest: Harvest) -> Counter[Key]:
     """Count the readings in the store by source, time and value."""
-    with closing(EmbeddedReadings(harvest.settings.readings_path)) as store:
-        columns = store.read()
+    columns = harvest.stored
     source = pd.Series([columns.source[code] for code in columns.code.tolist()], dtype="str")
     return keys(source, pd.Series(columns.time_ms), pd.Series(columns.temp_c))
 

@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,8 @@ from heatwatch.domain.findings import FindingKind
 from heatwatch.records.database import Records
 from heatwatch.records.schema import OutboxRow
 from heatwatch.settings import Settings
+from heatwatch.stores.embedded import EmbeddedReadings
+from heatwatch.stores.readings import ReadingColumns
 from heatwatch.usecases.register import import_register
 from simulators.publishing.publisher import Progress
 from tests.e2e.processes import Serve, descendants
@@ -77,6 +79,10 @@ class Harvest:
         Processes that outlived their time.
     exit_code
         Of the last `serve`, asked to end.
+    stored
+        Every row in the store.
+    settings
+        Of `serve`, as far as they say where its records are.
     """
 
     load: Load
@@ -85,11 +91,8 @@ class Harvest:
     delivery: dict[str, dict[str, int]]
     left: frozenset[int]
     exit_code: int
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of `serve`, as far as they say where its files are."""
-        return Settings(data_dir=self.folder / "data")
+    stored: ReadingColumns
+    settings: Settings
 
     @property
     def log(self) -> str:
@@ -124,7 +127,7 @@ class Plant:
             stack.callback(self._wake)
             where = ("--broker", f"mqtt://{self.broker.host}:{self.broker.port}", "--clock", "replay")
             with ONE_AT_A_TIME:
-                self.serve = Serve(self.folder / "data", *where)
+                self.serve = self._serve(*where, environment=self._open_store(stack))
                 self._import_register()
             self.start_serve()
             stack.callback(self._end_serve)
@@ -143,8 +146,20 @@ class Plant:
     ) -> None:
         self._stack.close()
 
+    def _open_store(self, stack: ExitStack) -> dict[str, str]:  # noqa: ARG002 - a store of its own may have to be ended
+        """Start what keeps the readings; return the environment in which `serve` finds it."""
+        return {}
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of `serve`, as far as they say where its records are."""
+        return Settings(data_dir=self.folder / "data")
+
+    def _serve(self, *where: str, environment: dict[str, str]) -> Serve:
+        return Serve(self.folder / "data", *where, environment=environment)
+
     def _import_register(self) -> None:
-        records = Records(Settings(data_dir=self.folder / "data").records_url)
+        records = Records(self.settings.records_url)
         with records.write() as session:
             import_register(session, self.load.rows, "town", "", self.load.start_ms)
         records.close()
@@ -204,7 +219,8 @@ class Plant:
     def crash_serve(self, after_s: float) -> None:
         """Let a `serve` start, and end it as a power cut would before it may be there."""
         with self.serve._log.open("ab") as log:
-            process = subprocess.Popen(self.serve._command, stdout=subprocess.DEVNULL, stderr=log)
+            environment = self.serve.environment
+            process = subprocess.Popen(self.serve._command, stdout=subprocess.DEVNULL, stderr=log, env=environment)
         try:
             time.sleep(after_s)
         finally:
@@ -245,7 +261,7 @@ class Plant:
     def _settle(self) -> None:
         """Return when nothing is on its way any more."""
         self.await_serve()
-        records = Records(Settings(data_dir=self.folder / "data").records_url)
+        records = Records(self.settings.records_url)
         try:
             wait_for(lambda: self._quiet(records), PATIENCE_S)
         finally:
@@ -264,7 +280,12 @@ class Plant:
         code = self.serve.stop()
         with suppress(AssertionError):
             wait_for(lambda: not self._left(), 10.0)
-        return Harvest(self.load, self.folder, findings, delivery, self._left(), code)
+        return Harvest(self.load, self.folder, findings, delivery, self._left(), code, self._stored(), self.settings)
+
+    def _stored(self) -> ReadingColumns:
+        """Return every row in the store; `serve` has ended."""
+        with closing(EmbeddedReadings(self.folder / "data" / "readings.duckdb")) as store:
+            return store.read()
 
     def _note_processes(self) -> None:
         pid = self.serve.process.pid

@@ -13,6 +13,8 @@ import duckdb
 import pytest
 
 from heatwatch.domain.findings import FindingKind
+from heatwatch.settings import Settings
+from heatwatch.stores.embedded import EmbeddedReadings
 from tests.faults import checks
 from tests.faults.driver import Harvest, Plant
 from tests.faults.load import load
@@ -33,7 +35,8 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harvest]:
 def copied(good: Harvest, tmp_path: Path) -> Harvest:
     """Give a copy that may be spoiled."""
     shutil.copytree(good.folder, tmp_path / "copy")
-    return replace(good, folder=tmp_path / "copy")
+    folder = tmp_path / "copy"
+    return replace(good, folder=folder, settings=Settings(data_dir=folder / "data"))
 
 
 def test_what_a_run_without_faults_leaves_passes(good: Harvest) -> None:
@@ -44,9 +47,11 @@ def in_store(statement: str) -> Spoil:
     """Do something to the reading store."""
 
     def spoil(harvest: Harvest) -> Harvest:
-        with duckdb.connect(harvest.settings.readings_path) as connection:
+        path = harvest.settings.readings_path
+        with duckdb.connect(path) as connection:
             connection.execute(statement)
-        return harvest
+        with closing(EmbeddedReadings(path)) as store:
+            return replace(harvest, stored=store.read())
 
     return spoil
 
