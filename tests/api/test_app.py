@@ -390,8 +390,10 @@ class TestDescription:
             "compliance",
             "stops",
             "stops/{stop_id}",
+            "alerts",
         ]
         posts = [
+            "grafana/webhook",
             "stops",
             "sign-in",
             "sign-out",
