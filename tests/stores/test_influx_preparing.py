@@ -42,9 +42,9 @@ class Place:
         """Tell whether an account can read, and whether it can write."""
         url = self.server.url
         if self.server.version == "1":
-            known = {"auth": (f"heatwatch_{account.name}", word)}
-            asked = httpx.post(f"{url}/query", data={"db": DATABASE, "q": "SHOW SERIES"}, **known)
-            wrote = httpx.post(f"{url}/write", params={"db": DATABASE, "precision": "ms"}, content=LINE, **known)
+            known = (f"heatwatch_{account.name}", word)
+            asked = httpx.post(f"{url}/query", data={"db": DATABASE, "q": "SHOW SERIES"}, auth=known)
+            wrote = httpx.post(f"{url}/write", params={"db": DATABASE, "precision": "ms"}, content=LINE, auth=known)
             return asked.is_success and "error" not in asked.json()["results"][0], wrote.status_code == NO_CONTENT
         headers = {"Authorization": f"Token {word}"}
         script = {"query": f'from(bucket: "{DATABASE}") |> range(start: 0)', "type": "flux"}

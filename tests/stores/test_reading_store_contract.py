@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heatwatch.stores.closed_days import CountsDays
 from heatwatch.stores.readings import Outcome, ReadingBatch, ReadingStore
 from tests.stores.shelves import Shelf
 
@@ -360,6 +361,9 @@ def test_times_before_1970_and_far_lags_are_held(store: ReadingStore) -> None:
     store.write(replace(batch(rows), arrived_ms=arrived_ms))
     assert kept(store, end_ms=0) == [("p", -5, 1.0)]
     assert [some.tolist() for some in store.days()] == [[-day_ms, 0, 40 * day_ms], [1, 2, 1]]
+    if isinstance(store, CountsDays):
+        spans = {(None, 0): [-day_ms], (-1, 1): [-day_ms, 0], (1, 2): [0], (day_ms, None): [40 * day_ms], (5, 5): [0]}
+        assert {span: store.days_within(*span)[0].tolist() for span in spans} == spans
     found = store.whole(day_ms, day_ms + 3, by_arrival=True)
     assert found.temp_c.tolist() == [1.0, 2.0, 3.0]
     late = store.whole(39 * day_ms, 41 * day_ms, by_arrival=True)

@@ -167,7 +167,16 @@ class InfluxReadings:
 
     def days(self) -> tuple[Int64, Int64]:
         """Return the days that hold rows, by their beginning in UTC [ms], and how many rows each holds; in order."""
-        found = [self._influx.daily(Asked(measurement, ("arrived_ms",))) for measurement in _MEASUREMENTS]
+        return self.days_within(None, None)
+
+    def days_within(self, start_ms: int | None, end_ms: int | None) -> tuple[Int64, Int64]:
+        """Return what `days` does, of days that touch `[start_ms, end_ms)` [ms] (None: unbounded)."""
+        first_ms = -FAR_MS if start_ms is None else start_ms // DAY_MS * DAY_MS
+        last_ms = FAR_MS + 1 if end_ms is None else -(-end_ms // DAY_MS) * DAY_MS
+        asked = [Asked(measurement, ("arrived_ms",), first_ms, last_ms) for measurement in _MEASUREMENTS]
+        found = [self._influx.daily(one) for one in asked if not one.vain]
+        if not found:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
         day, place = np.unique(np.concatenate([day_ms // DAY_MS for day_ms, _ in found]), return_inverse=True)
         held = np.zeros(len(day), np.int64)
         np.add.at(held, place, np.concatenate([rows for _, rows in found]))

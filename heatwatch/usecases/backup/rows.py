@@ -143,8 +143,8 @@ def _table(rows: WholeRows) -> pa.Table:
 def _whole(part: pa.Table) -> WholeRows:
     columns: dict[str, Any] = {name: _one_piece(part.column(name)) for name in part.column_names}
     names, code = _coded(columns["source"])
-    texts = {name: _texts(*_coded(columns[name])) for name in ("flags", "worker")}
-    numbers = {name: columns[name].to_numpy(zero_copy_only=False) for name in _NUMBERS}
+    texts: dict[str, Any] = {name: _texts(*_coded(columns[name])) for name in ("flags", "worker")}
+    numbers: dict[str, Any] = {name: columns[name].to_numpy(zero_copy_only=False) for name in _NUMBERS}
     return WholeRows(source=names, code=code, **texts, **numbers)
 
 
