@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from dashboards.filing import literal
+from dashboards.model import OWN
 from dashboards.settings import GrafanaSettings, Language
-from dashboards.sources import literal
 
-FOLDER_UID = "heatwatch"
+FOLDER_UID = OWN
 FOLDERS = {Language.CHINESE: "室温监测", Language.ENGLISH: "Room temperatures"}
 RELOAD_S = 30
 

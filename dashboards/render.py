@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
-from dashboards.boards import readings_board
+from dashboards.contents import contents
+from dashboards.filing import alerting_file, datasources_file
+from dashboards.model import OWN, GrafanaSet
 from dashboards.provider import provider_file
 from dashboards.settings import GrafanaSettings
-from dashboards.sources import datasources_file
 from heatwatch.errors import BadInput
 
 
@@ -39,13 +40,17 @@ def render(settings: GrafanaSettings, out: Path) -> list[Path]:
         raise BadInput(f"cannot be written: {error.strerror}", where=str(error.filename or out)) from error
 
 
-def texts(settings: GrafanaSettings) -> dict[str, str]:
-    """Return the text of every file by its path."""
-    return {
-        "dashboards/readings.json": _json(readings_board(settings)),
-        "provisioning/dashboards/heatwatch.yaml": _yaml(provider_file(settings)),
-        "provisioning/datasources/heatwatch.yaml": _yaml(datasources_file(settings)),
+def texts(settings: GrafanaSettings, whole: GrafanaSet | None = None) -> dict[str, str]:
+    """Return the text of every file by its path; `whole` stands in for the `contents` of the settings."""
+    whole = whole or contents(settings)
+    boards = {f"dashboards/{board['uid'].removeprefix(f'{OWN}-')}.json": _json(board) for board in whole.boards}
+    files = {
+        "provisioning/dashboards/heatwatch.yaml": provider_file(settings),
+        "provisioning/datasources/heatwatch.yaml": datasources_file(whole, settings.secrets_dir),
     }
+    if whole.has_alerts:
+        files["provisioning/alerting/heatwatch.yaml"] = alerting_file(whole, settings.secrets_dir)
+    return boards | {name: _yaml(content) for name, content in files.items()}
 
 
 def _json(board: Mapping[str, Any]) -> str:

@@ -1,9 +1,8 @@
-"""Batches of readings to write, and Grafana's part in a query."""
+"""Batches of readings to write."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,11 +29,3 @@ def batch(rows: Sequence[Row], humidity_pct: float = ABSENT, battery: float = AB
         sequence=np.arange(count, dtype=np.int64),
         position=np.zeros(count, np.int32),
     )
-
-
-def as_grafana_asks(query: str, first_ms: int, last_ms: int, chosen: Sequence[str]) -> str:
-    """Fill in what Grafana does before it sends InfluxQL: the time range, and the chosen values as a regex."""
-    escaped = [re.sub(r"[\\^$*+?.()|\[\]{}/]", r"\\\g<0>", value) for value in chosen]
-    regex = escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
-    filled = query.replace("$timeFilter", f"time >= {first_ms}ms and time <= {last_ms}ms")
-    return filled.replace("${source:regex}", regex)

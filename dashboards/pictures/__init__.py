@@ -1,0 +1,1 @@
+"""Boards as pictures: their own queries, asked of an InfluxDB, drawn without Grafana."""
