@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
-from cli.opening import open_records
+from cli.annotating import told_annotations
+from cli.opening import open_records, wall_clock
 from cli.records import DATA_DIR
+from dashboards.alerts.muting import Muted, muted, with_mute_times
 from dashboards.contents import contents
+from dashboards.push.annotations import known_annotations, push_annotations
 from dashboards.push.applying import Applied, apply, check, told
 from dashboards.push.change import Action, Change, Site
 from dashboards.push.client import TIMEOUT_S, Access, Grafana, read_address
 from dashboards.push.plan import plan
 from dashboards.render import render
-from dashboards.settings import GrafanaSettings, InfluxVersion, Language, Limits
+from dashboards.settings import GrafanaSettings, InfluxVersion, Language, Limits, WebhookKey
+from heatwatch.domain.instants import DAY_MS
 from heatwatch.files.rules_file import default_standard, read_standard
 from heatwatch.secret import one_line
 from heatwatch.settings import Settings
 from heatwatch.usecases.feeding import forget
+from heatwatch.usecases.stops import stops_in_force
 
 FILE = click.Path(path_type=Path)
 VERSIONS = click.Choice([version.value for version in InfluxVersion])
+WEBHOOK_KEYS = click.Choice([key.value for key in WebhookKey])
 LANGUAGES = click.Choice([language.value for language in Language])
 DEFAULTS = GrafanaSettings(limits=Limits(0.0, 0.0))
 CONTENTS = (
@@ -41,6 +49,19 @@ CONTENTS = (
     click.option("--language", type=LANGUAGES, default=DEFAULTS.language.value, show_default=True),
     click.option("--timezone", default=DEFAULTS.timezone, show_default=True, help="The company's: boards tell it."),
     click.option("--console-url", default=DEFAULTS.console_url, help="The console as a reader's browser reaches it."),
+    click.option(
+        "--webhook-url",
+        default=DEFAULTS.webhook_url,
+        show_default=True,
+        help="heatwatch's API as Grafana reaches it, to be told of alerts; empty where it is not to be.",
+    ),
+    click.option(
+        "--webhook-key",
+        type=WEBHOOK_KEYS,
+        default=DEFAULTS.webhook_key.value,
+        show_default=True,
+        help="What Grafana shows there: grafana_webhook_token, signs with grafana_webhook_secret, or both.",
+    ),
 )
 
 
@@ -51,9 +72,42 @@ def _contents_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+CONNECTION = (
+    click.option("--url", required=True, help="Grafana as we reach it, as in https://grafana.example:3000."),
+    click.option("--token-file", type=FILE, help="File with the token of a service account."),
+    click.option("--user", default="", help="Instead of a token: a user, with --password-file."),
+    click.option("--password-file", type=FILE),
+    click.option("--ca", type=FILE, help="Certificates of the authority that signed Grafana's, in PEM."),
+    click.option(
+        "--timeout", "timeout_s", type=click.FloatRange(0, min_open=True), default=TIMEOUT_S, show_default=True
+    ),
+)
+
+
+def _connection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which Grafana it is, and as whom we come."""
+    for option in reversed(CONNECTION):
+        command = option(command)
+    return command
+
+
+def _grafana(
+    *,
+    url: str,
+    token_file: Path | None,
+    user: str,
+    password_file: Path | None,
+    ca: Path | None,
+    timeout_s: float,
+    **_others: Any,
+) -> Grafana:
+    access = Access(token_file=token_file, user=user, password_file=password_file, ca_file=ca)
+    return Grafana(read_address(url), access, timeout_s=timeout_s)
+
+
 @click.group()
 def dashboards() -> None:
-    """Make Grafana's data source and boards."""
+    """Make Grafana's data source, boards and alerts: as files, or in a Grafana that exists."""
 
 
 @dashboards.command("render")
@@ -66,21 +120,25 @@ def render_files(out: Path, **options: Any) -> None:
 
 
 @dashboards.command("push")
-@click.option("--url", required=True, help="Grafana as we reach it, as in https://grafana.example:3000.")
-@click.option("--token-file", type=FILE, help="File with the token of a service account.")
-@click.option("--user", default="", help="Instead of a token: a user, with --password-file.")
-@click.option("--password-file", type=FILE)
-@click.option("--ca", type=FILE, help="Certificates of the authority that signed Grafana's, in PEM.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(0, min_open=True), default=TIMEOUT_S, show_default=True)
+@_connection_options
 @click.option("--secrets-dir", type=FILE, default=DEFAULTS.secrets_dir, show_default=True, help="Secrets, a file each.")
 @click.option(
     "--secrets", "anew", is_flag=True, help="Send secrets again that Grafana has already: it never shows them."
 )
 @click.option("--yes/--dry-run", default=False, help="Change Grafana. Without it nothing but reading is done.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, with every difference.")
+@click.option("--mute-planned", is_flag=True, help="Mute times for the planned stops in the records, too.")
+@DATA_DIR
 @_contents_options
 def push(
-    url: str, secrets_dir: Path, timeout_s: float, *, anew: bool, yes: bool, as_json: bool, **options: Any
+    secrets_dir: Path,
+    data_dir: Path | None,
+    *,
+    mute_planned: bool,
+    anew: bool,
+    yes: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Say what bringing our folder, data source, boards and alerts into a Grafana would change; with --yes, do it.
 
@@ -88,20 +146,38 @@ def push(
     Where something else has such a name, nothing is done. A run that breaks off says what was done; the next one does
     the rest.
     """
-    taken = {name: options.pop(name) for name in ("token_file", "user", "password_file")}
-    access = Access(**taken, ca_file=options.pop("ca"))
-    whole = contents(_settings(**options))
-    grafana = Grafana(read_address(url), access, timeout_s=timeout_s)
-    try:
+    settings = _settings(**options)
+    whole = contents(settings)
+    if mute_planned:
+        whole = with_mute_times(whole, _muted(data_dir, settings.timezone))
+    with closing(_grafana(**options)) as grafana:
         check(grafana)
         site = Site(grafana, lambda secret: one_line(secrets_dir / secret.file, "secret"), anew)
         changes = plan(site, whole)
         applied = apply(site, changes) if yes else Applied((), (), None)
-    finally:
-        grafana.close()
     _say(changes, applied, yes=yes, as_json=as_json)
     if applied.error is not None:
         raise applied.error
+
+
+@dashboards.command("annotate")
+@_connection_options
+@click.option("--days", type=click.FloatRange(0, min_open=True), default=400, show_default=True, help="How far back.")
+@click.option("--language", type=LANGUAGES, default=DEFAULTS.language.value, show_default=True)
+@DATA_DIR
+def annotate(days: float, language: str, data_dir: Path | None, **options: Any) -> None:
+    """Hang stops of heat, found and reported, and the notices of them into Grafana's curves; what was withdrawn goes.
+
+    Asked again, it brings what has changed. The boards that come with heatwatch show the same by themselves, out of
+    InfluxDB: this is for boards of other makers.
+    """
+    since_ms = wall_clock() - round(days * DAY_MS)
+    with open_records(Settings.read(data_dir=data_dir)) as records, records.read() as session:
+        items = list(told_annotations(session, since_ms, Language(language)))
+    with closing(_grafana(**options)) as grafana:
+        check(grafana)
+        now = push_annotations(grafana, items, known_annotations(grafana))
+    click.echo(f"{len(items)} looked at, {len(now)} of ours there")
 
 
 @dashboards.command("feed")
@@ -113,6 +189,11 @@ def feed(data_dir: Path | None, *, again: bool) -> None:
         with open_records(Settings.read(data_dir=data_dir)) as records, records.write() as session:
             forget(session)
     click.echo("the role feed writes everything anew")
+
+
+def _muted(data_dir: Path | None, timezone: str) -> Muted:
+    with open_records(Settings.read(data_dir=data_dir)) as records, records.read() as session:
+        return muted(stops_in_force(session), ZoneInfo(timezone), wall_clock())
 
 
 def _settings(**options: Any) -> GrafanaSettings:
@@ -127,6 +208,8 @@ def _settings(**options: Any) -> GrafanaSettings:
         language=Language(options["language"]),
         timezone=options["timezone"],
         console_url=options["console_url"],
+        webhook_url=options["webhook_url"],
+        webhook_key=WebhookKey(options["webhook_key"]),
     )
 
 

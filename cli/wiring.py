@@ -49,11 +49,11 @@ from heatwatch.usecases.backup.role import BackupRole
 from heatwatch.usecases.delivery import DeliverySummary, identities, stored_up_to
 from heatwatch.usecases.findings import findings
 from heatwatch.usecases.outcome import findings_frame
-from heatwatch.usecases.roles import Bell, Line, Role
+from heatwatch.usecases.roles import LOOK_AGAIN_S, Bell, Line, Role
 from heatwatch.usecases.rules import record_rules
 from ingest.broker import EmbeddedBroker
-from ingest.journal import Journal
-from ingest.worker import MB, IngestWorker
+from ingest.inspecting import inspect, is_held
+from ingest.worker import IngestWorker
 
 log = logging.getLogger(__name__)
 
@@ -64,16 +64,18 @@ THREADS = {"analytics": ("analytics", "rates", "foresight"), "dispatch": ("dispa
 LAST_ROLE = "dispatch"
 CONNECT_S = 10.0
 """How long a start waits for the broker, so that nothing published after it said that it runs is missed."""
+RECORDS_S, RECORDS_WAIT_S = 60.0, 3.0
+"""How long a start waits for records on a server, and how long at most between two attempts."""
 
 
 def _check_store(settings: Settings, store: ReadingStore, records: Records) -> None:
     """Refuse a store that has lost what the records say was stored in it; one that does not answer is awaited."""
-    with records.read() as session:
-        stored = session.scalar(select(func.sum(ReadingCount.stored))) or 0
     try:
+        with records.read() as session:
+            stored = session.scalar(select(func.sum(ReadingCount.stored))) or 0
         lost = bool(stored) and store.empty()
     except Unavailable as error:
-        log.warning("%s; messages wait in the journal", error)
+        log.warning("%s; until it does, messages wait in the journal", error)
         return
     if lost:
         raise Damaged(
@@ -85,20 +87,24 @@ def _check_store(settings: Settings, store: ReadingStore, records: Records) -> N
 def _warn_of_other_journals(settings: Settings, records: Records) -> None:
     """Say which journals of other workers hold messages that nobody stores."""
     for folder in sorted({path.parent for path in settings.journal_dir.parent.glob("*/*.journal")}):
-        if folder.name != settings.worker and (waiting := _waiting(settings, folder, records)):
+        if folder.name != settings.worker and (waiting := _waiting(folder, records)):
             log.warning("journal %s: %s wait for a worker of the name %s", folder, waiting, folder.name)
 
 
-def _waiting(settings: Settings, folder: Path, records: Records) -> str:
-    """Say how much of a journal waits; nothing where all is stored, or its worker is at work."""
+def _waiting(folder: Path, records: Records) -> str:
+    """Say how much of a journal waits; nothing where all is stored, or its worker is at work.
+
+    It is not opened, which would hold it: its worker may be starting at this very moment.
+    """
     try:
-        with Journal(folder, limit_bytes=settings.journal_limit_mb * MB) as journal, records.read() as session:
-            waiting = journal.last_sequence - stored_up_to(session, folder.name)
+        found = inspect(folder)
+        with records.read() as session:
+            stored = stored_up_to(session, folder.name)
     except Unavailable:
         return ""
-    except Damaged as error:
-        return f"what is left of its messages ({error})"
-    return f"{waiting} messages" if waiting > 0 else ""
+    if found is None or not (found.damage or found.last > stored) or is_held(folder):
+        return ""
+    return f"what is left of its messages ({found.damage})" if found.damage else f"{found.last - stored} messages"
 
 
 def roles_of(settings: Settings, asked: Collection[str] | None = None) -> frozenset[str]:
@@ -166,9 +172,7 @@ class Service:
         standard = self.standard = parse_standard(text, where=rules)
         zone = time_zone(settings.timezone)
         self._threads: list[threading.Thread] = []
-        self.records = stack.enter_context(open_records(settings))
-        with self.records.write() as session:
-            record_rules(session, rules, text, wall_clock())
+        self.records = self._records_with(stack, rules, text)
         self.store = stack.enter_context(open_store(settings, self.records))
         _check_store(settings, self.store, self.records)
         self.ingest: IngestWorker | None = None
@@ -193,6 +197,33 @@ class Service:
         ingest = self.ingest
         if ingest and not wait_until(lambda: ingest.connected or self.stop.is_set(), CONNECT_S):
             log.warning("the broker at %s does not answer yet; ingest goes on trying", self.broker_url)
+
+    def _records_with(self, stack: ExitStack, rules: str, text: str) -> Records:
+        """Open the records and put the rules in force; a server that keeps them is awaited, for a while.
+
+        All processes of an installation may start at once, its databases too. Whoever waits in vain has to be told:
+        a wrong password looks no other than a server that is away.
+
+        Raises
+        ------
+        Unavailable
+            If the records still do not answer, or this is to end; those in a file of ours are not awaited.
+        """
+        until_s, wait_s = time.monotonic() + RECORDS_S, LOOK_AGAIN_S
+        while True:
+            try:
+                with ExitStack() as opened:
+                    records = opened.enter_context(open_records(self.settings))
+                    with records.write() as session:
+                        record_rules(session, rules, text, wall_clock())
+                    stack.enter_context(opened.pop_all())
+                    return records
+            except Unavailable as error:
+                if self.settings.records == EMBEDDED or self.stop.is_set() or time.monotonic() > until_s:
+                    raise
+                log.warning("start waits %.1f s: %s", wait_s, error)
+                self.stop.wait(wait_s)
+                wait_s = min(2 * wait_s, RECORDS_WAIT_S)
 
     def _ingest(self, stack: ExitStack, bells: _Bells, _standard: Standard, _zone: ZoneInfo) -> Iterator[Role]:
         settings = self.settings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dashboards.alerts.making import rule_groups
+from dashboards.alerts.telling import contact_points, route
 from dashboards.boards import all_spelled
 from dashboards.model import Folder, GrafanaSet
 from dashboards.provider import FOLDER_UID, FOLDERS
@@ -15,4 +17,7 @@ def contents(settings: GrafanaSettings) -> GrafanaSet:
         folder=Folder(FOLDER_UID, FOLDERS[settings.language]),
         sources=(readings_source(settings),),
         boards=all_spelled(settings),
+        groups=rule_groups(settings),
+        contact_points=contact_points(settings),
+        route=route(settings),
     )

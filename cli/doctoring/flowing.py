@@ -125,7 +125,10 @@ def judge_waiting(worker: str, count: int, since_ms: int | None, now_ms: int) ->
     if since_ms is None:
         return ok(f"{worker}: {count:,} messages wait")
     told = f"{worker}: {count:,} messages wait, the first for {_span(now_ms - since_ms)}"
-    do = "see serve, store and records; messages are safe in the journal, and judged when they are stored"
+    do = (
+        "see serve, store and records; where those are well, its log says who refuses it: it may have a secret that "
+        "was changed since it started, so restart it. Messages are safe in the journal, and judged when they are stored"
+    )
     if now_ms - since_ms >= WAITS_BAD_MS:
         return bad(told, do)
     return warn(told, do) if now_ms - since_ms >= WAITS_WARN_MS else ok(told)

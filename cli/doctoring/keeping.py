@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from alembic.script import ScriptDirectory
-from sqlalchemy import func, inspect, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from cli.doctoring.machine import skew
-from cli.doctoring.patient import Patient
+from cli.doctoring.patient import Patient, held_revision, newest_revision
 from cli.doctoring.said import Said, bad, ok, skip, warn
 from heatwatch.domain.register import PointRow, Register
 from heatwatch.records.audit import sealed
@@ -31,11 +31,8 @@ def records(patient: Patient) -> Iterator[Said]:
     opened = patient.open_records()
     where = opened.url if isinstance(opened.url, str) else opened.url.render_as_string()
     kind = "SQLite" if opened.engine.dialect.name == "sqlite" else where
-    steps = ScriptDirectory(str(MIGRATIONS))
-    newest, known = steps.get_current_head(), {step.revision for step in steps.walk_revisions()}
-    with opened.read() as session:
-        there = inspect(session.connection()).has_table("alembic_version")
-        held = session.scalar(text("SELECT version_num FROM alembic_version")) if there else None
+    known = {step.revision for step in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+    held, newest = held_revision(opened), newest_revision()
     if held == newest:
         yield ok(f"{kind}: answers, revision {held}")
     elif held is None:

@@ -167,7 +167,10 @@ def expiry(name: str, until_ms: int, now_ms: int) -> Said:
     days = (until_ms - now_ms) // DAY_MS
     when = from_ms(until_ms).strftime("%Y-%m-%d")
     if days < 0:
-        return bad(f"{name} has expired on {when}", "renew it now: whoever checks it connects no more")
+        return bad(
+            f"{name} has expired on {when}",
+            "renew it now (the broker's: `heatwatch secrets renew`): whoever checks it connects no more",
+        )
     what = f"{name} holds until {when}, {days} days"
     if days < EXPIRES_BAD_D:
         return bad(what, "renew it now")

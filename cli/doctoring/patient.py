@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import URL
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, text
+from sqlalchemy import inspect as inspect_database
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from cli.doctoring.settings import Looked
 from heatwatch.errors import Damaged, HeatwatchError
-from heatwatch.records.database import Records
+from heatwatch.records.database import MIGRATIONS, Records
 from heatwatch.records.progress import progress
 from heatwatch.settings import EMBEDDED, ClockKind, Settings
 from ingest.inspecting import Inspection, inspect, is_held
@@ -24,6 +27,18 @@ CONNECT_S = 5
 
 class UnseenError(Exception):
     """Something cannot be looked at, for a reason that another check tells of."""
+
+
+def held_revision(records: Records) -> str | None:
+    """Return the revision of the tables; None where there are none."""
+    with records.read() as session:
+        there = inspect_database(session.connection()).has_table("alembic_version")
+        return session.scalar(text("SELECT version_num FROM alembic_version")) if there else None
+
+
+def newest_revision() -> str | None:
+    """Return the revision of the tables that this version makes."""
+    return ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
 @dataclass
@@ -111,14 +126,20 @@ class Patient:
         Raises
         ------
         UnseenError
-            If they do not answer: the check of the records says why.
+            If they do not answer, or what is looked for is not in tables of another version: the check of the records
+            says why.
         """
         try:
             records = self.open_records()
         except (HeatwatchError, UnseenError) as error:
             raise UnseenError("the records cannot be read") from error
-        with records.read() as session:
-            yield session
+        try:
+            with records.read() as session:
+                yield session
+        except (OperationalError, ProgrammingError) as error:
+            if held_revision(records) == newest_revision():
+                raise
+            raise UnseenError("the tables of the records are not those of this version: see records") from error
 
     def clock_ms(self, session: Session) -> int | None:
         """Return the clock of the installation [ms]; None before a replay has begun."""

@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,6 +25,7 @@ from heatwatch.domain.register import FAR_PAST_MS, Register
 from heatwatch.domain.supply import PREFIX, rooms_only
 from heatwatch.domain.temperature import Standard
 from heatwatch.records.schema import Arrival, FeedProgress, ReadingCount, RegisterImport
+from heatwatch.stores.influx.asking import MOST_NAMED
 from heatwatch.stores.influx.points import NS_PER_MS, line, series
 from heatwatch.stores.influx.schema import ROOM_HOUR, SUPPLY_HOUR, WHOLE_STATION
 from heatwatch.stores.readings import ReadingStore
@@ -31,8 +33,15 @@ from heatwatch.usecases.hours import Hours, Place, RoomHours, supply_hours
 from heatwatch.usecases.register import current_register, differing, read_rows, register_version
 
 ARRIVALS_AT_ONCE = 1000
+ARRIVALS_HELD = 20
+"""So many are read at a time: one may name thousands of sources."""
 ROWS_AT_ONCE = 50_000
 POINTS_AT_ONCE = 2000
+"""The rows of a day of so many points are held at once; in less time those of more."""
+POINTS_NAMED = MOST_NAMED * 2 // 5
+"""A point may have been heard under two names, and now and then under a third."""
+_NAMING_COSTS = 4
+"""How many times as long a row takes when its source was named; measured at an InfluxDB 1.6."""
 LINES_AT_ONCE = 20_000
 BACK_DAYS = 400
 """Days further back are not told, be there readings or not: a clock gone wrong would ask for thousands of them."""
@@ -55,8 +64,8 @@ class Plan:
     generation: int
     to: dict[str, Any]
     stretches: deque[Stretch] = field(default_factory=deque)
-    before: RoomHours | None = None
-    """By which register these stretches were told before: what it had and the present one has not is void."""
+    before: Sequence[RoomHours] = ()
+    """By which registers these stretches may have been told: what they had and the present one has not is void."""
     heard: dict[str, int] = field(default_factory=dict)
     refused: int = 0
 
@@ -79,7 +88,7 @@ class HoursFeed:
         self._key = hashlib.sha256(repr((standard, zone.key, late_most_ms)).encode()).hexdigest()
         self._bench: tuple[int, Register, RoomHours] | None = None
 
-    def plan(self, session: Session, done: FeedProgress, now_ms: int | None, upto: int | None) -> Plan | None:
+    def plan(self, session: Session, done: FeedProgress, now_ms: int | None, upto: int) -> Plan | None:
         """Return what is to be told next; None where there is nothing.
 
         Parameters
@@ -91,7 +100,7 @@ class HoursFeed:
         now_ms
             The installation's clock [ms]; None before a replay has begun.
         upto
-            The last arrival to be told; None for all. Where very many wait, they are told whatever it says.
+            The last arrival to be told. Where very many wait, they are told whatever it says.
         """
         version = register_version(session) or 0
         if (done.hours_key, done.register_version) != (self._key, version):
@@ -118,11 +127,11 @@ class HoursFeed:
         days, _ = self._store.days()  # after that, or what arrived in between would be in neither
         if not len(days):
             return Plan(done.generation, to | {"walk": None})
-        walk: dict[str, Any] = {"day": int(days[-1]), "first": int(days[0]), "points": None, "before": None}
+        walk: dict[str, Any] = {"day": int(days[-1]), "first": int(days[0]), "points": None, "before": []}
+        if done.hours_key and done.register_version != version:
+            walk["before"] = [done.register_version]
         if done.hours_key == self._key and done.register_version and version:
             walk |= _difference(session, done.register_version, version)
-        elif done.register_version:
-            walk["before"] = done.register_version
         if done.walk is not None:
             walk = _both(walk, done.walk)
         earliest = (int(days[-1]) if now_ms is None else now_ms) - BACK_DAYS * DAY_MS
@@ -137,25 +146,26 @@ class HoursFeed:
         day, bench = walk["day"], self._laid_out(session, version)
         later = {**walk, "day": day - DAY_MS}
         plan = Plan(done.generation, {"walk": later if later["day"] >= later["first"] else None})
-        if walk["before"] is not None:
-            plan.before = RoomHours(_register_of(session, walk["before"]), self._standard, self._zone)
+        plan.before = [
+            RoomHours(_register_of(session, one), self._standard, self._zone) for one in sorted(set(walk["before"]))
+        ]
         names = walk["points"]
         if names is None:
-            names = sorted({*bench.points, *(plan.before.points if plan.before is not None else ())})
-            plan.stretches.extend(_stretches(day, day + DAY_MS, (), _supply_sources(session)))
-        plan.stretches.extend(_stretches(day, day + DAY_MS, names, ()))
+            names = sorted({*bench.points, *chain.from_iterable(one.points for one in plan.before)})
+            plan.stretches.extend(stretches(day, day + DAY_MS, (), _supply_sources(session), 0))
+        plan.stretches.extend(stretches(day, day + DAY_MS, names, (), len(bench.points)))
         return plan
 
     def _arrivals(
-        self, session: Session, done: FeedProgress, version: int, now_ms: int | None, upto: int | None
+        self, session: Session, done: FeedProgress, version: int, now_ms: int | None, upto: int
     ) -> Plan | None:
         last = session.scalar(select(func.max(Arrival.seq))) or 0
         many = last - done.arrival_seq >= ARRIVALS_AT_ONCE
-        until = last if upto is None or many else min(upto, last)
+        until = last if many else min(upto, last)
         if until <= done.arrival_seq:
             return None
         later = select(Arrival).where(Arrival.seq > done.arrival_seq, Arrival.seq <= until).order_by(Arrival.seq)
-        arrivals = session.scalars(later.limit(ARRIVALS_AT_ONCE)).all()
+        arrivals = session.scalars(later.limit(ARRIVALS_AT_ONCE).execution_options(yield_per=ARRIVALS_HELD))
         spans: dict[str, list[tuple[int, int]]] = {}
         rows, told = 0, until
         for arrival in arrivals:
@@ -165,6 +175,7 @@ class HoursFeed:
                 spans.setdefault(source, []).append((first_ms, last_ms))
                 rows += number
             told = arrival.seq
+        arrivals.close()
         plan = Plan(done.generation, {"arrival_seq": told})
         bench = self._laid_out(session, version, spans)
         earliest_ms = (0 if now_ms is None else now_ms - BACK_DAYS * DAY_MS) // DAY_MS * DAY_MS
@@ -172,7 +183,7 @@ class HoursFeed:
         for (start_ms, end_ms), sources in sorted(hours.items()):
             supply = [source for source in sources if source.startswith(PREFIX)]
             points = bench.points_of(source for source in sources if not source.startswith(PREFIX))
-            plan.stretches.extend(_stretches(start_ms, end_ms, sorted(points), sorted(supply)))
+            plan.stretches.extend(stretches(start_ms, end_ms, sorted(points), sorted(supply), len(bench.points)))
         return plan
 
     def _laid_out(self, session: Session, version: int, sources: Collection[str] = ()) -> RoomHours:
@@ -181,11 +192,7 @@ class HoursFeed:
         if held is not None and held[0] == version and (version or set(rooms_only(sources)) <= set(held[2].points)):
             return held[2]
         current = current_register(session)
-        if current is None:
-            kept = select(ReadingCount.source).where(ReadingCount.stored + ReadingCount.conflict > 0)
-            register = Register.implied_by({*rooms_only(session.scalars(kept.distinct())), *rooms_only(sources)})
-        else:
-            register = current[1]
+        register = _implied(session, sources) if current is None else current[1]
         bench = RoomHours(register, self._standard, self._zone)
         self._bench = (version, register, bench)
         return bench
@@ -196,16 +203,16 @@ class HoursFeed:
         if not stretch.points or self._bench is None:
             return
         bench, before = self._bench[2], plan.before
-        sources = bench.sources_of(stretch.points) | (before.sources_of(stretch.points) if before else set())
+        sources = bench.sources_of(stretch.points).union(*(one.sources_of(stretch.points) for one in before))
         start_ms, end_ms, wanted = stretch.start_ms, stretch.end_ms, frozenset(stretch.points)
         readings = self._store.read(sorted(sources), start_ms, end_ms, late_most_ms=self._late_most_ms)
         hours = _of_points(bench.hours(readings, start_ms, end_ms), bench.places, wanted)
         _hear(plan.heard, hours, bench.places)
         yield from room_lines(hours, bench.places)
-        if before is not None:
-            told = set(_keys(hours, bench.places))
-            was = _of_points(before.hours(readings, start_ms, end_ms), before.places, wanted)
-            gone = (key for key in _keys(was, before.places) if key not in told)
+        told = set(_keys(hours, bench.places)) if before else set()
+        for one in before:
+            was = _of_points(one.hours(readings, start_ms, end_ms), one.places, wanted)
+            gone = (key for key in _keys(was, one.places) if key not in told)
             yield from (line(ROOM_HOUR, _tags(place), _VOID, hour_ms * NS_PER_MS) for place, hour_ms in gone)
 
     def _supply(self, stretch: Stretch) -> Iterator[str]:
@@ -284,11 +291,27 @@ def _hear(heard: dict[str, int], hours: Hours, places: Sequence[Place]) -> None:
             heard[name] = max(at_ms, heard.get(name, at_ms))
 
 
-def _stretches(start_ms: int, end_ms: int, points: Sequence[str], supply: Sequence[str]) -> Iterator[Stretch]:
-    for first in range(0, len(points), POINTS_AT_ONCE):
-        yield Stretch(start_ms, end_ms, points=tuple(points[first : first + POINTS_AT_ONCE]))
-    if supply:
-        yield Stretch(start_ms, end_ms, supply=tuple(supply))
+def stretches(
+    start_ms: int, end_ms: int, points: Sequence[str], supply: Sequence[str], points_in_all: int
+) -> Iterator[Stretch]:
+    """Cut a span of whole hours, of a day at most, into stretches whose rows can be held at once.
+
+    A store that is asked for more sources than it names reads the rows of all there are. So few points are asked for
+    by name, a span at once; many of them some hours at once, together; those in between by name, in several pieces.
+    """
+    if len(points) <= POINTS_NAMED or len(points) * _NAMING_COSTS < points_in_all:
+        for some in _cut(points, POINTS_NAMED):
+            yield Stretch(start_ms, end_ms, points=some)
+    else:
+        step_ms = max(1, POINTS_AT_ONCE * 24 // max(points_in_all, len(points))) * HOUR_MS
+        for first_ms in range(start_ms, end_ms, step_ms):
+            yield Stretch(first_ms, min(first_ms + step_ms, end_ms), points=tuple(points))
+    for some in _cut(supply, MOST_NAMED):
+        yield Stretch(start_ms, end_ms, supply=some)
+
+
+def _cut(names: Sequence[str], most: int) -> Iterator[tuple[str, ...]]:
+    return (tuple(names[first : first + most]) for first in range(0, len(names), most))
 
 
 def _hours_of(spans: Mapping[str, Sequence[tuple[int, int]]], earliest_ms: int) -> dict[tuple[int, int], set[str]]:
@@ -308,18 +331,26 @@ def _supply_sources(session: Session) -> list[str]:
 
 
 def _register_of(session: Session, version: int) -> Register:
+    """Return a register by its version; 0 is the one before the first import."""
     row = session.get(RegisterImport, version)
-    return Register(()) if row is None else read_rows(row.rows)
+    return _implied(session) if row is None else read_rows(row.rows)
+
+
+def _implied(session: Session, sources: Collection[str] = ()) -> Register:
+    kept = select(ReadingCount.source).where(ReadingCount.stored + ReadingCount.conflict > 0)
+    return Register.implied_by({*rooms_only(session.scalars(kept.distinct())), *rooms_only(sources)})
 
 
 def _difference(session: Session, old: int, new: int) -> dict[str, Any]:
     """Return of which points, and from which day on, a register says something else than an earlier one."""
     between = select(RegisterImport.from_ms).where(RegisterImport.version > old, RegisterImport.version <= new)
     since = list(session.scalars(between))
-    points = {row.point_id for row in differing(_register_of(session, old), _register_of(session, new))}
+    rows = differing(_register_of(session, old), _register_of(session, new))
+    points = {row.point_id for row in rows}
+    points |= {row.device_id for row in rows if row.device_id is not None}  # which may be the name of another point
     told = [at for at in since if at is not None]
     first = min(told) // DAY_MS * DAY_MS if told and len(told) == len(since) else FAR_PAST_MS
-    return {"points": sorted(points), "before": old, "first": first}
+    return {"points": sorted(points), "first": first}
 
 
 def _both(walk: Mapping[str, Any], left: Mapping[str, Any]) -> dict[str, Any]:
@@ -329,5 +360,5 @@ def _both(walk: Mapping[str, Any], left: Mapping[str, Any]) -> dict[str, Any]:
         "day": max(walk["day"], left["day"]),
         "first": min(walk["first"], left["first"]),
         "points": None if several else sorted({*walk["points"], *left["points"]}),
-        "before": left["before"] or walk["before"],
+        "before": sorted({*walk["before"], *left["before"]}),
     }

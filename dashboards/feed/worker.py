@@ -22,6 +22,7 @@ from dashboards.feed.telling import told_deeds, told_findings
 from dashboards.feed.writing import Writer
 from heatwatch.domain.instants import DAY_MS, MINUTE_MS
 from heatwatch.domain.temperature import Standard
+from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
 from heatwatch.records.progress import progress
 from heatwatch.records.schema import Arrival, FeedProgress
@@ -61,6 +62,8 @@ LOOK_EVERY_MS = 10_000
 """How often hours follow what has arrived, where it is not much."""
 LAST_ROLE = "dispatch"
 """Whose progress is the clock of a replay."""
+Tell = Callable[[FeedProgress], bool]
+"""Tells a piece of one kind of what there is, from where that was left off; returns whether there was anything."""
 
 
 class FeedWorker:
@@ -104,45 +107,60 @@ class FeedWorker:
         self._hours = HoursFeed(store, standard, zone, late_most_ms)
         self._plan: Plan | None = None
         self._looked_ms: int | None = None
+        self._upto = 0
+        self._order: list[Tell] = [
+            self._tell_findings,
+            self._tell_deeds,
+            self._tell_days,
+            self._tell_now,
+            self._tell_hours,
+        ]
 
     def run(self, stop: threading.Event) -> None:
         """Tell until told to stop; wait longer and longer while InfluxDB, records or store do not answer."""
         follow(self.name, self.pass_once, self._bell, stop)
 
     def pass_once(self) -> bool:
-        """Tell a piece of all there is to tell; return whether there was anything."""
-        done, due = self._look()
-        told = [tell(done) for tell in due]
-        return any(told)
+        """Tell a piece of all there is to tell; return whether there was anything.
 
-    def _look(self) -> tuple[FeedProgress, list[Callable[[FeedProgress], bool]]]:
-        """Return how far was told, and what there is to tell; in one short session, since it is asked often."""
+        Raises
+        ------
+        Unavailable
+            If InfluxDB, records or store do not answer. What it was about comes last from then on: what takes a server
+            too long to answer keeps nothing else from being told.
+        """
+        done, behind = self._look()
+        told = False
+        for tell in tuple(self._order):
+            if tell not in behind:
+                continue
+            try:
+                told |= tell(done)
+            except Unavailable:
+                self._order.remove(tell)
+                self._order.append(tell)
+                raise
+        return told
+
+    def _look(self) -> tuple[FeedProgress, list[Tell]]:
+        """Return how far was told, and of what there may be something to tell; in one short session: it is asked often.
+
+        Of hours that is not known yet.
+        """
         with self._records.read() as session:
             done = feed_progress(session)
             if done is not None:
-                behind = {
+                behind: dict[Tell, bool] = {
                     self._tell_findings: last_change(session) > done.change_seq,
                     self._tell_deeds: feed_end(session) > done.audit_seq,
                     self._tell_days: last_day_change(session) > done.days_seq,
-                    self._tell_now: self._minute_is_over(done, self._now(session)),
-                    self._tell_hours: self._hours_are_due(session, done),
+                    self._tell_now: _is_another_minute(done.snapshot_ms, self._now(session)),
+                    self._tell_hours: True,
                 }
                 return done, [tell for tell, there in behind.items() if there]
         with self._records.write() as session:
             begin(session)
         return self._look()
-
-    @staticmethod
-    def _minute_is_over(done: FeedProgress, now_ms: int | None) -> bool:
-        return now_ms is not None and (done.snapshot_ms is None or now_ms >= done.snapshot_ms + MINUTE_MS)
-
-    def _hours_are_due(self, session: Session, done: FeedProgress) -> bool:
-        """Plan what hours are to be told next, where nothing is left of the plan before; say whether there are any."""
-        plan, self._plan = self._plan, None
-        if plan is None or plan.generation != done.generation:
-            plan = self._hours.plan(session, done, self._now(session), self._arrived(session))
-        self._plan = plan
-        return plan is not None
 
     def _move_on(self, done: FeedProgress, refused: int, **to: Any) -> None:
         with self._records.write() as session:
@@ -244,19 +262,24 @@ class FeedWorker:
 
     # --- hours
 
-    def _arrived(self, session: Session) -> int | None:
-        """Return up to which arrival hours are told: in a replay of whole steps; by the wall clock now and then all."""
+    def _arrived(self, session: Session) -> int:
+        """Return up to which arrival hours are told.
+
+        In a replay of whole steps; by the wall clock up to what was there when it was looked last, now and then.
+        """
         if self._wall_clock is None:
             led = progress(session, LAST_ROLE)
             return 0 if led is None else led.arrival_seq
         now_ms = self._wall_clock()
-        if self._looked_ms is not None and abs(now_ms - self._looked_ms) < LOOK_EVERY_MS:
-            return 0
-        self._looked_ms = now_ms
-        return None
+        if self._looked_ms is None or abs(now_ms - self._looked_ms) >= LOOK_EVERY_MS:
+            self._looked_ms, self._upto = now_ms, session.scalar(select(func.max(Arrival.seq))) or 0
+        return self._upto
 
     def _tell_hours(self, done: FeedProgress) -> bool:
         plan, self._plan = self._plan, None  # kept only if InfluxDB takes this piece of it
+        if plan is None or plan.generation != done.generation:
+            with self._records.read() as session:
+                plan = self._hours.plan(session, done, self._now(session), self._arrived(session))
         if plan is None:
             return False
         lines = self._hours.told(plan)
@@ -267,6 +290,11 @@ class FeedWorker:
         heard = {name: max(at, done.heard.get(name, at)) for name, at in plan.heard.items()}
         self._move_on(done, plan.refused, heard={**done.heard, **heard}, **plan.to)
         return True
+
+
+def _is_another_minute(told_ms: int | None, now_ms: int | None) -> bool:
+    """Tell whether a snapshot is due; also where the clock was put back."""
+    return now_ms is not None and (told_ms is None or not 0 <= now_ms - told_ms < MINUTE_MS)
 
 
 def _heard(overview: Overview, before: Mapping[str, int]) -> dict[str, int]:

@@ -25,7 +25,7 @@ from analytics.judge import judge
 from analytics.roles.worker import AnalyticsWorker
 from cli.backing_up import check_journal, installation_of
 from cli.main import heatwatch
-from cli.opening import open_store
+from cli.opening import open_records, open_store
 from dispatch.worker import DispatchWorker
 from heatwatch.domain.instants import MINUTE_MS
 from heatwatch.domain.people import Role
@@ -37,7 +37,7 @@ from heatwatch.records.schema import Base, Job, OutboxRow, TicketRow
 from heatwatch.settings import Settings
 from heatwatch.stores.readings import Int64, ReadingBatch, ReadingStore, Written
 from heatwatch.usecases.audit import faults
-from heatwatch.usecases.backup.restoring import Place, restore
+from heatwatch.usecases.backup.restoring import FROM_BACKUP, Place, restore
 from heatwatch.usecases.backup.role import JOB, BackupRole
 from heatwatch.usecases.backup.tables import LEFT_OUT, revision_of
 from heatwatch.usecases.backup.taking import Installation, take
@@ -272,6 +272,33 @@ def test_from_one_store_to_another_and_back(lived: House, tmp_path: Path, influx
     with house(tmp_path / "other", **there) as other:
         assert other.readings() == lived.readings()
         take(other.installation(), tmp_path / "second.tar")
+    restore(tmp_path / "second.tar", place(tmp_path / "back"))
+    with house(tmp_path / "back") as back:
+        assert_same(lived, back)
+
+
+def test_onto_a_postgresql_and_an_influxdb_that_were_set_up_and_back(
+    lived: House, tmp_path: Path, influx: Influx1, postgres: str
+) -> None:
+    """As on Debian and with compose, where processes take turns at writing by a table of the records."""
+    there = {
+        "store": "influxdb1",
+        "influx_url": influx.url,
+        "influx_bucket": DATABASE,
+        "records": new_database(postgres),
+    }
+    take(lived.installation(), tmp_path / "first.tar")
+    other = place(tmp_path / "a" / "other", **there)
+    with open_records(other.settings.model_copy(update={"data_dir": tmp_path / "elsewhere"})):
+        pass  # as `heatwatch setup` makes them
+    restore(tmp_path / "first.tar", other)
+    made = tmp_path / "a" / "other"
+    assert made.stat().st_mode & 0o007 == 0
+    assert {path.name for path in made.iterdir()} == {"journal", FROM_BACKUP}
+    with house(made, **there) as house_there:
+        assert house_there.tables() == lived.tables()
+        assert house_there.readings() == lived.readings()
+        take(house_there.installation(), tmp_path / "second.tar")
     restore(tmp_path / "second.tar", place(tmp_path / "back"))
     with house(tmp_path / "back") as back:
         assert_same(lived, back)

@@ -28,6 +28,14 @@ def test_help_names_every_command_and_loads_none() -> None:
     assert all(f"  {name} " in said and text in said for name, (_, text) in COMMANDS.items())
 
 
+def test_health_loads_little_since_every_container_asks_it_each_half_minute() -> None:
+    code = (
+        f"import sys, {COMMANDS['health'][0]}; "
+        "print(*sorted({'pandas', 'numpy', 'alembic', 'influxdb_client', 'psycopg', 'paho'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_is_there_under_its_name(name: str) -> None:
     command = heatwatch.get_command(click.Context(heatwatch), name)

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -249,6 +250,25 @@ def test_records_are_there_and_of_this_version(patient: Make, ledger: Records, d
         with ledger.engine.begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
         assert only(keeping.records, patient()).verdict == verdict
+
+
+def test_tables_of_an_earlier_version_are_no_matter_of_the_other_checks(
+    patient: Make, ledger: Records, data: Path
+) -> None:
+    """Before an upgrade, and before the first setup of a server: one line says so, and none fails."""
+    with ledger.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE journal_positions DROP COLUMN received"))
+    assert "the check itself failed" in only(flowing.waiting, patient()).what
+    with ledger.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
+    assert only(keeping.records, patient()).verdict is Verdict.WARN
+    assert only(flowing.waiting, patient()).what.endswith("see records")
+    ledger.close()
+    (data / "records.sqlite").unlink()
+    with closing(sqlite3.connect(data / "records.sqlite")) as empty:
+        empty.execute("CREATE TABLE something (else_ TEXT)")
+    for check in (flowing.waiting, flowing.delivery, flowing.outbox, keeping.register):
+        assert only(check, patient()).verdict is Verdict.SKIP
 
 
 def test_records_that_are_lost_or_broken_are_bad_and_none_yet_is_not(patient: Make, data: Path) -> None:

@@ -172,6 +172,14 @@ def test_debian_s_settings_read_well_and_hold_no_secret(tmp_path: Path, monkeypa
     assert not re.search(r"(?m)^\s*\w*(password|token)", text)
 
 
+def test_what_fails_at_its_first_attempt_takes_nothing_else_with_it() -> None:
+    """A unit that `Requires=` another is given up with its first failure, and its restart does not bring it back."""
+    for path in UNITS:
+        sections = unit(path)
+        assert {name for name, _ in sections["Unit"]} & {"Requires", "Requisite", "BindsTo"} == set(), path
+        assert ("Restart", "on-failure") in sections["Service"], path
+
+
 def test_systemd_itself_finds_nothing_amiss(tmp_path: Path) -> None:
     """Where it is installed; a program that is not there is no matter of the unit's."""
     try:

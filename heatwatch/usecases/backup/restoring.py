@@ -6,11 +6,12 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import URL
 from sqlalchemy.orm import Session
 
 from heatwatch.errors import BadInput, Damaged, HeatwatchError
@@ -79,7 +80,7 @@ def _restore(archive: Archive, place: Place, scratch: Path, tell: Tell) -> None:
     try:
         with records.write() as session:
             clear_place(session.connection(), inside.records_url.render_as_string())
-        _fill_store(archive, place, inside, records, tell)
+        _fill_store(archive, place, inside, tell)
         with _what_is_left(inside), records.write() as session:
             load_tables(session.connection(), archive)
             _prove(session, archive, ends)
@@ -88,8 +89,8 @@ def _restore(archive: Archive, place: Place, scratch: Path, tell: Tell) -> None:
         records.close()
 
 
-def _fill_store(archive: Archive, place: Place, inside: Settings, records: Records, tell: Tell) -> None:
-    with place.open_store(inside, records) as store:
+def _fill_store(archive: Archive, place: Place, inside: Settings, tell: Tell) -> None:
+    with _nobody_else(inside) as alone, place.open_store(inside, alone) as store:
         if not store.empty():
             raise BadInput(
                 "holds readings already: a backup is restored onto an empty place only",
@@ -98,6 +99,16 @@ def _fill_store(archive: Archive, place: Place, inside: Settings, records: Recor
             )
         with _what_is_left(inside):
             load_readings(store, archive, tell)
+
+
+@contextmanager
+def _nobody_else(inside: Settings) -> Iterator[Records]:
+    """Give records by which to take turns at writing: those of the place have no tables yet, and no other process."""
+    with (
+        tempfile.TemporaryDirectory(dir=inside.data_dir) as apart,
+        closing(Records(URL.create("sqlite", database=f"{apart}/none.sqlite"))) as alone,
+    ):
+        yield alone
 
 
 def _put_files(archive: Archive, folder: Path, check: CheckJournal) -> dict[str, int]:
@@ -148,7 +159,7 @@ def _scratch(settings: Settings) -> Iterator[Path]:
     scratch: Path | None = None
     try:
         made = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         _check_empty(folder)
         scratch = Path(tempfile.mkdtemp(prefix=BROKEN_OFF, dir=folder))
         yield scratch

@@ -6,12 +6,14 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dashboards.feed.hours import stretches
 from heatwatch.domain.instants import HOUR_MS, MINUTE_MS, from_ms
 from heatwatch.domain.register import PointRow, Register
 from heatwatch.domain.temperature import (
@@ -25,6 +27,7 @@ from heatwatch.domain.temperature import (
     Version,
 )
 from heatwatch.errors import BadInput
+from heatwatch.stores.influx.asking import MOST_NAMED
 from heatwatch.stores.readings import ReadingColumns
 from heatwatch.usecases.hours import Place, RoomHours
 from tests.shelf import Row
@@ -160,3 +163,27 @@ def test_hours_are_what_a_plain_count_comes_to(rows: list[PointRow], readings: l
             limit = asked(row, at_ms)
             told = None if math.isnan(minimum) else (minimum, target)
             assert told == (None if limit is None else (limit.minimum_c, limit.target_c))
+
+
+@given(st.integers(0, 23), st.integers(1, 24), st.integers(0, 5000), st.integers(0, 3000), st.integers(0, 150_000))
+@settings(deadline=None, max_examples=60)
+def test_every_hour_is_in_one_stretch_whose_rows_can_be_held(
+    first: int, lasts: int, points: int, supply: int, others: int
+) -> None:
+    """With a reading in 5 minutes, 100,000 rooms included."""
+    start_ms, end_ms = first * HOUR_MS, min(first + lasts, 24) * HOUR_MS
+    names, sensors = [f"p{n}" for n in range(points)], [f"s{n}" for n in range(supply)]
+    found = [*stretches(start_ms, end_ms, names, sensors, points + others)]
+    told = sum(len(one.points) * (one.end_ms - one.start_ms) for one in found)
+    assert told == points * (end_ms - start_ms)
+    for name in {*names[:1], *names[-1:]}:
+        mine = sorted((one.start_ms, one.end_ms) for one in found if name in one.points)
+        assert (mine[0][0], mine[-1][1]) == (start_ms, end_ms)
+        assert all(one[1] == after[0] for one, after in pairwise(mine))
+    assert [name for one in found for name in one.supply] == sensors
+    for one in found:
+        assert one.start_ms % HOUR_MS == one.end_ms % HOUR_MS == 0
+        assert len(one.supply) <= MOST_NAMED
+        named = 2 * len(one.points) <= MOST_NAMED
+        hours = (one.end_ms - one.start_ms) // HOUR_MS
+        assert hours == 1 or (len(one.points) if named else points + others) * hours <= 48_000

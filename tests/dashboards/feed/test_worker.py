@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from analytics.rates.worker import RatesWorker
 from dashboards.feed import worker as feed
+from dashboards.feed.hours import ROWS_AT_ONCE
 from dashboards.feed.worker import FeedWorker
 from dashboards.feed.writing import Writer
 from heatwatch.domain.compliance import By, Per
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, to_ms
 from heatwatch.domain.life import Deed
 from heatwatch.domain.supply import SupplySource
+from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
 from heatwatch.records.progress import advance
-from heatwatch.records.schema import FeedProgress, JournalPosition, MessageCount, TooLate
+from heatwatch.records.schema import Arrival, FeedProgress, JournalPosition, MessageCount, TooLate
 from heatwatch.stores.influx.points import line
 from heatwatch.stores.influx.schema import HEATWATCH
 from heatwatch.usecases.compliance import Asked, compliance
 from heatwatch.usecases.findings import findings
+from heatwatch.usecases.register import import_register
 from heatwatch.usecases.roles import Bell
 from tests.dashboards.feed.pad import Pad
-from tests.dashboards.feed.town import ZONE, Town, assert_findings, lasting
+from tests.dashboards.feed.town import ZONE, Town, assert_findings, lasting, register
 from tests.dispatch.office import STANDARD, T0, at
 from tests.ledger import fresh_records
 from tests.rooms import COLD, NOW, START, furnish
@@ -172,6 +178,81 @@ class TestHours:
         assert {hour for building, hour, readings in told if building == "b1" and not readings} == set(range(6, 30))
         assert len(hours_of(town.pad, "r2")) == 30
 
+    def test_a_register_that_is_put_right_at_once_leaves_nothing_behind(self, town: Town) -> None:
+        """Days that had been gone through by the wrong one, and days that had not."""
+        town.arrive([("dr1", T0 + hour * HOUR_MS, 20.0) for hour in range(0, 96, 3)])
+        town.tell_all()
+        town.put_in_force(6)
+        town.feed.pass_once()
+        town.feed.pass_once()
+        assert len({row["building"] for row in town.pad.rows("room_hour")}) == 2
+        town.put_in_force(None)
+        town.tell_all()
+        assert {row["building"] for row in town.pad.rows("room_hour") if row["readings"]} == {"b1"}
+
+    def test_the_first_register_leaves_nothing_of_what_was_told_without_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(Town, "put_in_force", lambda *_: None)
+            town = Town(tmp_path)
+        with closing(town):
+            town.arrive([("dr1", T0, 20.0), ("r2", T0, 20.0), ("stranger", T0, 20.0)])
+            town.tell_all()
+            told = {(row["station"], row["point"]) for row in town.pad.rows("room_hour")}
+            assert told == {("station", "dr1"), ("station", "r2"), ("station", "stranger")}
+            assert not town.pad.rows("station_now")
+            town.put_in_force(None)
+            town.tell_all()
+            told = {(row["station"], row["point"]) for row in town.pad.rows("room_hour") if row["readings"]}
+            assert told == {("s1", "r1"), ("s1", "r2")}
+
+    def test_a_name_that_becomes_anothers_device_is_no_longer_told_under_its_own(self, town: Town) -> None:
+        town.arrive([("r2", T0, 20.0)])
+        town.tell_all()
+        rows = [replace(row, device_id="r2") if row.point_id == "r1" else row for row in register()]
+        with town.records.write() as session:
+            import_register(session, rows, "points.csv", "x" * 64, 2)
+        town.tell_all()
+        assert {row["point"] for row in town.pad.rows("room_hour") if row["readings"]} == {"r1"}
+
+    def test_of_many_arrivals_only_as_many_are_held_as_are_told_at_once(self, town: Town) -> None:
+        town.tell_all()
+        with town.records.write() as session:
+            touched = [["dr1", T0, T0, 2 * ROWS_AT_ONCE]]
+            session.add_all(Arrival(worker="w", sequence=n, touched=touched, tick=None) for n in range(500))
+        held: list[int] = []
+
+        def loaded(arrival: Arrival, _context: object) -> None:
+            held.append(arrival.seq)
+
+        town.now_h += 1
+        event.listen(Arrival, "load", loaded)
+        try:
+            assert town.feed.pass_once()
+        finally:
+            event.remove(Arrival, "load", loaded)
+        assert 1 <= len(held) <= 50
+        town.tell_all()
+        with town.records.read() as session:
+            assert session.get_one(FeedProgress, 1).arrival_seq == 500
+
+    def test_what_keeps_hours_from_being_told_keeps_nothing_else(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Which days a large store holds may take it longer to say than it may."""
+
+        def days() -> None:
+            raise Unavailable("store", "takes too long")
+
+        monkeypatch.setattr(town.shelf, "days", days)
+        town.judge(0, 0.5, None)
+        for _ in range(10):
+            town.tell()
+        assert town.pad.rows("finding")
+        assert town.pad.rows("ticket")
+        assert town.pad.rows("station_now")
+
     def test_supply_sensors_are_told_by_hours(self, town: Town) -> None:
         own, house = (SupplySource("s1", building, "supply_c").name for building in ("", "b1"))
         town.arrive([(own, T0, 50.0), (own, T0 + MINUTE_MS, 60.0), (house, T0, 45.0)])
@@ -222,6 +303,28 @@ class TestNow:
         town.now_h += 1 / 60
         town.feed.pass_once()
         assert len(town.pad.rows("station_now")) == 4
+
+    def test_a_clock_that_was_put_back_is_followed(self, town: Town) -> None:
+        town.now_h = 1000.0
+        town.tell_all()
+        town.now_h = 3.0
+        town.feed.pass_once()
+        assert at(3) * 1_000_000 in {row["time"] for row in town.pad.rows("station_now")}
+        told = len(town.pad.rows("station_now"))
+        town.feed.pass_once()
+        assert len(town.pad.rows("station_now")) == told
+
+    def test_readings_of_one_moment_that_cannot_be_asked_keep_nothing_else(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def latest(*_: object) -> None:
+            raise Unavailable("store", "takes too long")
+
+        monkeypatch.setattr(town.shelf, "latest", latest)
+        town.arrive([("dr1", T0, 20.0)])
+        for _ in range(10):
+            town.tell()
+        assert town.pad.rows("room_hour")
 
     def test_what_was_heard_long_ago_is_known_still(self, town: Town) -> None:
         town.arrive([("dr1", at(1), 20.0)])

@@ -23,7 +23,11 @@ from dashboards.model import (
 )
 from tests.dashboards.push.fake import FIRST_RECEIVER, FakeGrafana
 
-SECRETS = {"grafana_influx_token": "token-for-influx", "heatwatch_webhook": "word-for-the-webhook"}
+SECRETS = {
+    "grafana_influx_token": "token-for-influx",
+    "heatwatch_webhook": "word-for-the-webhook",
+    "grafana_webhook_token": "token-for-the-webhook",
+}
 FLUX = 'from(bucket: v.defaultBucket) |> range(start: v.timeRangeStart) |> filter(fn: (r) => r._field == "${x}")'
 PANEL = {
     "id": 2,
