@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_urlsafe
 
 import click
 
 from cli.opening import open_records
 from heatwatch.errors import BadInput
 from heatwatch.settings import Settings, StoreKind
-from heatwatch.stores.influx.preparing import Wanted, prepare_1, prepare_2
+from heatwatch.stores.influx.preparing import Wanted, prepare_1, prepare_2, write_secret
 
 FILE = click.Path(path_type=Path)
+WEBHOOK = "grafana_webhook_token"
+"""File of what Grafana shows the API when it tells of alerts; both read it."""
 
 
 @click.command()
@@ -33,7 +36,7 @@ def setup(
     *,
     rotate: bool,
 ) -> None:
-    """Bring the records up to date, and prepare InfluxDB: bucket, retention, an account for each part.
+    """Bring the records up to date, and prepare InfluxDB: bucket, retention, an account for each part; Grafana's key.
 
     Asked again, it changes nothing. With an embedded store there is nothing but the records to prepare.
     """
@@ -49,6 +52,10 @@ def setup(
     )
     for line in _prepared(settings.store, wanted, admin_token_file, admin_user, admin_password_file):
         click.echo(line)
+    webhook = tokens / WEBHOOK
+    if rotate or not webhook.exists():
+        write_secret(webhook, token_urlsafe(32), shared=True)
+        click.echo(f"grafana may tell the API of alerts: {webhook} written")
 
 
 def _prepared(

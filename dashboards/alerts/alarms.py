@@ -56,9 +56,6 @@ QUARANTINE_MOST = 20
 BEHIND_MIN = 30
 """So far may a role be behind the clock [min]."""
 
-IDENTITY_BROKEN, FEED_REFUSED = "identity_broken", "feed_refused"
-"""Kinds of which no ticket speaks yet: kept and listed by the console."""
-
 
 class Severity(StrEnum):
     """How fast somebody has to look."""
@@ -458,7 +455,7 @@ def _gap(whole: str, *parts: str) -> Term:
 
 IDENTITY = Alarm(
     name="identity-broken",
-    kind=IDENTITY_BROKEN,
+    kind=AlertKind.IDENTITY_BROKEN,
     severity=Severity.CRITICAL,
     rule="R8",
     title=Said("收发账目不符", "Delivery does not add up"),
@@ -512,7 +509,7 @@ IDENTITY = Alarm(
 
 REFUSED = Alarm(
     name="feed-refused",
-    kind=FEED_REFUSED,
+    kind=AlertKind.FEED_REFUSED,
     severity=Severity.WARNING,
     title=Said("数据写入被拒", "InfluxDB refused lines"),
     summary=Said(f"近1小时 InfluxDB 拒收 {_number()} 行", f"InfluxDB refused {_number()} lines within an hour"),

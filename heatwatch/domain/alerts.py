@@ -28,6 +28,8 @@ class AlertKind(StrEnum):
     THERMOMETERS_MISSING = "thermometers_missing"
     QUARANTINE_GROWING = "quarantine_growing"
     PIPELINE_SILENT = "pipeline_silent"
+    IDENTITY_BROKEN = "identity_broken"
+    FEED_REFUSED = "feed_refused"
     DATASOURCE = "datasource"
     """Grafana could not ask, or was told nothing: its own alerts, whatever their labels say."""
 
@@ -51,6 +53,8 @@ OPENS: Mapping[str, str] = {
     AlertKind.THERMOMETERS_MISSING: "测点缺数",
     AlertKind.QUARANTINE_GROWING: "异常报文增多",
     AlertKind.PIPELINE_SILENT: "监测系统停止运行",
+    AlertKind.IDENTITY_BROKEN: "收发账目不符",
+    AlertKind.FEED_REFUSED: "数据写入被拒",
     AlertKind.DATASOURCE: "告警规则取数异常",
 }
 """Kinds that open a technical ticket where the pipeline has none, and what that says it is about."""

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from cli.main import main
+from cli.opening import open_records
 from cli.rehearsal import AS_ARRIVED, AS_MEASURED, file_material, store_material, usual_step_ms
 from cli.rehearsing import REALLY, TRUTH
-from cli.opening import open_records
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from heatwatch.files.outcome_files import COMPARISON, read_outcome
 from heatwatch.settings import Settings

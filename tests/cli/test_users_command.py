@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from cli.users import users
 from cli.opening import open_records, wall_clock
+from cli.users import users
 from heatwatch.domain.people import Person, Role
 from heatwatch.settings import Settings
 from heatwatch.usecases.people import Door, person_of_token, sign_in

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from dashboards.alerts import documented
-from dashboards.alerts.alarms import ALARMS, EVERY_S, FEED_REFUSED, IDENTITY_BROKEN, Alarm
+from dashboards.alerts.alarms import ALARMS, EVERY_S, Alarm
 from dashboards.alerts.making import panel_number
 from dashboards.boards import boards
 from dashboards.contents import contents
@@ -112,7 +112,7 @@ def test_queries_rest_on_no_reader(whole: GrafanaSet) -> None:
 
 
 def test_labels_are_what_the_webhook_reads(whole: GrafanaSet, file: dict[str, Any]) -> None:
-    kinds = {*AlertKind, IDENTITY_BROKEN, FEED_REFUSED}
+    kinds = {*AlertKind}
     for rule in whole.rules:
         assert rule.labels["kind"] in kinds
         assert not set(rule.labels) & {"station", "building"}, "these are the series'"

@@ -53,6 +53,6 @@ def test_it_joins_the_ticket_of_its_matter(told: Alert, number: int | None) -> N
 def test_only_what_no_finding_tells_opens_one(alarm: Alarm) -> None:
     name = alarm.name
     of_a_place = {"delivery-stopped", "thermometers-missing"}
-    own = {"quarantine-growing", "pipeline-behind", "pipeline-silent"}
+    own = {"quarantine-growing", "identity-broken", "feed-refused", "pipeline-behind", "pipeline-silent"}
     series = {"station": "S1"} if name in of_a_place else {}
     assert opens(alert(name, **series), PLACES) == (name in of_a_place | own)
