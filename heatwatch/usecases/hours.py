@@ -6,6 +6,7 @@ register and rules as findings are. All of a stretch of time is worked out at on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -323,7 +324,8 @@ def _figures(first: Int64, temp_c: Float64, valid: Bools) -> tuple[Float64, Floa
 def supply_hours(readings: ReadingColumns) -> dict[tuple[str, str, int], dict[str, float]]:
     """Return the means of supply sensors' hours, by station, building (empty for the station's own) and hour [ms].
 
-    A value counts once; instants with several values, and what is no number, count not at all.
+    A value counts once; instants with several values, and what is no number, count not at all; nor do hours whose mean
+    is none, since values were sent of which no sum can be made.
     """
     finite = np.isfinite(readings.temp_c)
     code, time_ms, value = readings.code[finite].astype(np.int64), readings.time_ms[finite], readings.temp_c[finite]
@@ -334,11 +336,12 @@ def supply_hours(readings: ReadingColumns) -> dict[tuple[str, str, int], dict[st
     alone = ~_contradicted(code, time_ms, value)
     code, hour_ms, value = code[alone], time_ms[alone] // HOUR_MS * HOUR_MS, value[alone]
     first = np.flatnonzero(_changes(code) | _changes(hour_ms))
-    mean = _figures(first, value, np.ones(len(value), np.bool_))[0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = _figures(first, value, np.ones(len(value), np.bool_))[0]
     sensors = [SupplySource.parse(source) for source in readings.source]
     found: dict[tuple[str, str, int], dict[str, float]] = {}
     for number, at_ms, one in zip(code[first].tolist(), hour_ms[first].tolist(), mean.tolist(), strict=True):
         sensor = sensors[number]
-        if sensor is not None and sensor.measure in MEASURES:
+        if sensor is not None and sensor.measure in MEASURES and math.isfinite(one):
             found.setdefault((sensor.station_id, sensor.building_id, at_ms), {})[sensor.measure] = one
     return found

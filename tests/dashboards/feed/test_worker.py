@@ -262,6 +262,15 @@ class TestHours:
         told = {row["building"]: (row["supply_c"], row.get("return_c")) for row in town.pad.rows("supply_hour")}
         assert told == {"_": (55.0, 40.0), "b1": (45.0, None)}
 
+    @pytest.mark.parametrize("values", [[1e308], [1.7e308, 1.6e308], [-1e307]])
+    def test_a_supply_sensor_gone_mad_stops_nobody(self, town: Town, values: list[float]) -> None:
+        """Any number may be sent; what has no mean that a number can hold is not told."""
+        own, other = (SupplySource("s1", "", name).name for name in ("supply_c", "return_c"))
+        town.arrive([(own, T0 + n * MINUTE_MS, value) for n, value in enumerate(values)] + [(other, T0, 40.0)])
+        town.tell_all()
+        (row,) = town.pad.rows("supply_hour")
+        assert (row["return_c"], "supply_c" in row) == (40.0, False)
+
     def test_the_first_start_goes_through_days_latest_first(self, town: Town) -> None:
         town.arrive([("dr1", T0 - day * DAY_MS, 20.0) for day in range(3)])
         town.feed.pass_once()
