@@ -312,12 +312,14 @@ def _figures(first: Int64, temp_c: Float64, valid: Bools) -> tuple[Float64, Floa
         return nothing, nothing, nothing, nothing
     number = np.add.reduceat(valid.astype(np.int64), first)
     some = number > 0
-    total = np.add.reduceat(np.where(valid, temp_c, 0.0), first)
+    with np.errstate(over="ignore"):
+        total = np.add.reduceat(np.where(valid, temp_c, 0.0), first)
     lowest = np.minimum.reduceat(np.where(valid, temp_c, np.inf), first)
     highest = np.maximum.reduceat(np.where(valid, temp_c, -np.inf), first)
     last = np.maximum.reduceat(np.where(valid, np.arange(len(temp_c)), 0), first)
     told = (total / np.maximum(number, 1), lowest, highest, temp_c[last])
-    mean_c, min_c, max_c, last_c = (np.where(some, np.round(one, _DECIMALS), np.nan) for one in told)
+    with np.errstate(over="ignore", invalid="ignore"):  # any number may have been sent
+        mean_c, min_c, max_c, last_c = (np.where(some, np.round(one, _DECIMALS), np.nan) for one in told)
     return mean_c, min_c, max_c, last_c
 
 
@@ -336,8 +338,7 @@ def supply_hours(readings: ReadingColumns) -> dict[tuple[str, str, int], dict[st
     alone = ~_contradicted(code, time_ms, value)
     code, hour_ms, value = code[alone], time_ms[alone] // HOUR_MS * HOUR_MS, value[alone]
     first = np.flatnonzero(_changes(code) | _changes(hour_ms))
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = _figures(first, value, np.ones(len(value), np.bool_))[0]
+    mean = _figures(first, value, np.ones(len(value), np.bool_))[0]
     sensors = [SupplySource.parse(source) for source in readings.source]
     found: dict[tuple[str, str, int], dict[str, float]] = {}
     for number, at_ms, one in zip(code[first].tolist(), hour_ms[first].tolist(), mean.tolist(), strict=True):

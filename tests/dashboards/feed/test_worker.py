@@ -267,6 +267,7 @@ class TestHours:
         """Any number may be sent; what has no mean that a number can hold is not told."""
         own, other = (SupplySource("s1", "", name).name for name in ("supply_c", "return_c"))
         town.arrive([(own, T0 + n * MINUTE_MS, value) for n, value in enumerate(values)] + [(other, T0, 40.0)])
+        town.arrive([("dr1", T0 + n * MINUTE_MS, value) for n, value in enumerate(values)])
         town.tell_all()
         (row,) = town.pad.rows("supply_hour")
         assert (row["return_c"], "supply_c" in row) == (40.0, False)
