@@ -67,9 +67,9 @@ class Scene:
         """Return a value as a cell shows it."""
         if value is None:
             return ""
-        if look.words:
-            told = str(value).lower() if isinstance(value, bool) else str(value)
-            return self.t(look.words[told]) if told in look.words else told
+        told = str(value).lower() if isinstance(value, bool) else str(value)
+        if look.words and told in look.words:
+            return self.t(look.words[told])
         if isinstance(value, bool | str):
             return str(value)
         if look.unit == MOMENT:
