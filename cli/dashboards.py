@@ -14,6 +14,7 @@ import click
 from cli.annotating import told_annotations
 from cli.opening import open_records, wall_clock
 from cli.records import DATA_DIR
+from cli.telling_truth import truth
 from dashboards.alerts.muting import Muted, muted, with_mute_times
 from dashboards.contents import contents
 from dashboards.push.annotations import known_annotations, push_annotations
@@ -108,6 +109,9 @@ def _grafana(
 @click.group()
 def dashboards() -> None:
     """Make Grafana's data source, boards and alerts: as files, or in a Grafana that exists."""
+
+
+dashboards.add_command(truth)
 
 
 @dashboards.command("render")

@@ -23,6 +23,11 @@ SERVER_KEY = Kept(f"{keeping.BROKER_FOLDER}/server.key", keeping.MOSQUITTO)
 ROTATED = tuple(kept.path for kept in (*keeping.WORDS, keeping.INGEST, keeping.DEMO, keeping.HEALTH))
 """What `--rotate` can name."""
 READ_AGAIN = "tell the broker: docker compose kill --signal HUP mosquitto, or systemctl reload mosquitto"
+START_AGAIN = (
+    "restart the broker, then ingest; do not have the broker read its files again, since it would drop what stations "
+    "publish until ingest is back: docker compose restart mosquitto ingest, or systemctl restart mosquitto heatwatch"
+)
+"""mosquitto 2.0 forgets what a session may read when its password is another, or it was away since the start."""
 _OUT = click.option(
     "--out", type=FILE, default=Path("secrets"), show_default=True, help="Folder of the secrets; nobody else enters it."
 )
@@ -80,7 +85,7 @@ def make(
     passwords = _admitted(keeper, named, rotate, demo=demo)
     made = sorted(path for path, changed_ns in _there(out).items() if before.get(path) != changed_ns)
     if keeping.ACCOUNTS.path in before and keeping.ACCOUNTS.path in made:
-        warnings.append(READ_AGAIN)
+        warnings.append(START_AGAIN if keeping.INGEST.path in rotate else READ_AGAIN)
     _tell(made, passwords, warnings, as_json=as_json)
 
 

@@ -172,14 +172,14 @@ def _more(kind: FindingKind, path: Path) -> pd.DataFrame:
     fields = {field: name for field, name in fields.items() if field in _TYPES and field not in _RECKONED}
     numbers = [name for field, name in fields.items() if _TYPES[field] in _NUMBERS]
     frame = read_table(path, ("start",), ("confirmed_at", *fields.values()), numbers, may_be_empty=True)
-    told = {field: frame[name] for field, name in fields.items() if name in frame.columns}
+    told: dict[str, Any] = {field: frame[name] for field, name in fields.items() if name in frame.columns}
     if "confirmed_at" in frame.columns:
         told["confirmed_ms"] = milliseconds(instants(frame["confirmed_at"], path, optional=True))
     return pd.DataFrame(told, index=frame.index)
 
 
 def _numbered(table: pd.DataFrame) -> pd.DataFrame:
-    """Number rows from 1 on in an order that is theirs, the earliest first: what a longer run adds comes after them."""
+    """Give rows numbers from 1 on in an order that is theirs, the earliest first: what a longer run adds comes last."""
     ordered = table.assign(row=np.arange(len(table))).sort_values(list(_ORDER), kind="stable", ignore_index=True)
     return ordered.assign(number=np.arange(1, len(table) + 1))
 
@@ -219,7 +219,7 @@ def _found(session: Session, kind: FindingKind, table: pd.DataFrame, as_of_ms: i
 
 
 def _moments(ms: Sequence[int | None]) -> pd.Series[pd.Timestamp]:
-    return pd.to_datetime(pd.Series(ms, dtype="Int64"), unit="ms", utc=True)
+    return pd.to_datetime(pd.Series(pd.array(ms, dtype="Int64")), unit="ms", utc=True)
 
 
 def _lines(kind: FindingKind, table: pd.DataFrame, places: _Places, path: Path) -> Iterator[str]:
@@ -228,7 +228,7 @@ def _lines(kind: FindingKind, table: pd.DataFrame, places: _Places, path: Path) 
     for row, start_ms, end_ms in zip(table.to_dict("records"), starts_ms.tolist(), ends_ms.tolist(), strict=True):
         where = where_row(path, int(row["row"]))
         tags = places.tags(row["subject_kind"], row["subject_id"], start_ms, where)
-        confirmed_ms = int(row.get("confirmed_ms", 0)) % NEVER_MS
+        is_confirmed = row.get("confirmed_ms", 0) < NEVER_MS
         ended, found = end_ms < NEVER_MS, int(row["found"])
         told: dict[str, Value | None] = {
             "finding": int(row["number"]),
@@ -237,8 +237,8 @@ def _lines(kind: FindingKind, table: pd.DataFrame, places: _Places, path: Path) 
             "open": not ended,
             "withdrawn": False,
             "moved": False,
-            "confirmed": confirmed_ms > 0 or "confirmed_ms" not in row,
-            "confirmed_ms": confirmed_ms,
+            "confirmed": is_confirmed,
+            "confirmed_ms": int(row.get("confirmed_ms", 0)) if is_confirmed else 0,
             "revision": 1,
             "issued_ms": 0,
             "changed_ms": 0,

@@ -176,6 +176,27 @@ def test_a_new_password_and_a_new_certificate_are_taken_over_without_a_restart(b
         assert station.publish(reading_topic("S4", "b", "p")) != REFUSED
 
 
+def test_while_ingest_gets_a_new_password_nothing_is_lost_if_the_broker_is_restarted(broker: Broker) -> None:
+    """Were it told to read its files again, mosquitto 2.0 would drop what comes until ingest is back."""
+    old, topic = MQTTProtocolVersion.MQTTv311, reading_topic("S1", "b", "p")
+    with Caller(broker, "ingest", name="rotated", clean=False, version=old) as ingest:
+        ingest.subscribe("heat/#")
+    asked = ["make", "--rotate", "mqtt_ingest", "--out", str(broker.folder / "secrets")]
+    done = CliRunner().invoke(secrets, asked)
+    assert "restart the broker" in done.output
+    assert "HUP" not in done.output
+    broker.stop()
+    broker.start()
+    with Caller(broker, "S1") as station:
+        station.publish(topic, b"meanwhile")
+    word = (broker.folder / "secrets" / "mqtt_ingest").read_text().strip()
+    with Caller(broker, "ingest", word, name="rotated", clean=False, version=old) as ingest:
+        wait_for(lambda: (topic, b"meanwhile") in ingest.got)
+    with Caller(broker, "ingest", word, name="rotated", version=old):
+        pass
+    broker.passwords = {**broker.passwords, "ingest": word}
+
+
 def _serial(broker: Broker) -> str:
     context = ssl.create_default_context(cafile=str(broker.ca))
     with _connection(broker) as plain, context.wrap_socket(plain, server_hostname="localhost") as shown:
