@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 
 from heatwatch.errors import BadInput, Unavailable
+from heatwatch.settings import Settings, StoreKind
+from heatwatch.stores.influx.connecting import connect
 from heatwatch.stores.influx.preparing import ACCOUNTS, Account, Wanted, prepare_1, prepare_2, write_secret
 from tests.influxdb import DATABASE, NO_CONTENT, Influx1, Influx2, fresh_influxdb2, has_influxdb, influxdb1
 
@@ -37,6 +40,16 @@ class Place:
         kind = "password" if self.server.version == "1" else "token"
         files = {one.name: self.folder / "tokens" / f"{one.name}_influx_{kind}" for one in ACCOUNTS}
         return {name: file.read_text().strip() for name, file in files.items()}
+
+    def settings(self, name: str) -> Settings:
+        """Return the settings with which a part comes."""
+        here = Settings(influx_url=self.server.url, influx_bucket=DATABASE)
+        if self.server.version == "1":
+            file = self.folder / "tokens" / f"{name}_influx_password"
+            named = {"store": StoreKind.INFLUXDB_1, "influx_user": f"heatwatch_{name}", "influx_password_file": file}
+            return here.model_copy(update=named)
+        file = self.folder / "tokens" / f"{name}_influx_token"
+        return here.model_copy(update={"store": StoreKind.INFLUXDB_2, "influx_token_file": file})
 
     def ask(self, account: Account, word: str) -> tuple[bool, bool]:
         """Tell whether an account can read, and whether it can write."""
@@ -88,6 +101,23 @@ def test_a_lost_secret_is_made_anew_and_rotating_renews_all_of_them(place: Place
     ingest = next(one for one in ACCOUNTS if one.name == "ingest")
     assert place.ask(ingest, words["ingest"]) == (False, False)
     assert place.ask(ingest, renewed["ingest"]) == (True, True)
+
+
+def test_a_part_whose_secret_no_longer_holds_is_not_ready_until_it_has_the_new_one(place: Place) -> None:
+    place.prepare()
+    settings = place.settings("api")
+    with closing(connect(settings)) as influx:
+        influx.ping()
+        kept = {file: file.read_text() for file in place.folder.glob("tokens/*")}
+        place.prepare(rotate=True)
+        fresh = {file: file.read_text() for file in kept}
+        for file, word in kept.items():
+            file.write_text(word)
+        with pytest.raises(Unavailable, match="does not know us"):
+            influx.ping()
+        for file, word in fresh.items():
+            file.write_text(word)
+        influx.ping()
 
 
 def test_how_long_readings_are_kept_is_brought_to_what_is_wanted(place: Place) -> None:

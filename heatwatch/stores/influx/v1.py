@@ -65,10 +65,11 @@ class InfluxQl:
             raise self._refusal(answer)
 
     def ping(self) -> None:
-        """Raise `Unavailable` if it does not answer."""
+        """Raise `Unavailable` if it does not answer, or does not let us in."""
         answer = self._send("GET", "/ping", None, {})
         if answer.status not in {NO_CONTENT, OK}:
             raise self._unavailable(answer)
+        self._refuse_errors(self._ask("SHOW MEASUREMENTS LIMIT 1", "application/json"))
 
     def close(self) -> None:
         """Release the connections."""
@@ -115,14 +116,16 @@ class InfluxQl:
         """Ask for CSV. It has no place for an error but its absence: an empty answer is asked for again as JSON."""
         body = self._ask(text, "application/csv")
         if not body:
-            told = json.loads(self._ask(text, "application/json"))
-            for result in told.get("results", []):
-                if "error" in result:
-                    raise Unavailable(self.access.url, f"{result['error']} ({self.access.place})")
+            self._refuse_errors(self._ask(text, "application/json"))
         try:
             return table_of(body, types)
         except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
             raise Unavailable(self.access.url, f"its answer is no table: {error}") from error
+
+    def _refuse_errors(self, answer: bytes) -> None:
+        for result in json.loads(answer).get("results", []):
+            if "error" in result:
+                raise Unavailable(self.access.url, f"{result['error']} ({self.access.place})")
 
     def _ask(self, text: str, accept: str) -> bytes:
         form = urlencode({"db": self.access.bucket, "q": text, "epoch": "ms"}).encode()

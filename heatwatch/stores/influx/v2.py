@@ -23,7 +23,7 @@ from heatwatch.errors import Unavailable
 from heatwatch.stores.influx.access import Access
 from heatwatch.stores.influx.asking import TEXTS, Asked, Points, coded, decimal, points_of, table_of, type_of, values_of
 from heatwatch.stores.influx.lines import FAR_MS
-from heatwatch.stores.influx.schema import SOURCE
+from heatwatch.stores.influx.schema import READING, SOURCE
 from heatwatch.stores.influx.server import Refused, refusal
 from heatwatch.stores.readings import Int64
 
@@ -64,8 +64,9 @@ class Flux:
         self._do(lambda client: client.write_api(SYNCHRONOUS).write(record=lines, **place))
 
     def ping(self) -> None:
-        """Raise `Unavailable` if it does not answer."""
-        self._look(lambda client: client.api_client.call_api("/ping", "GET"))
+        """Raise `Unavailable` if it does not answer, or does not let us in."""
+        nothing = Asked(READING, ("arrived_ms",), 0, 1)
+        self._table(f'{self._place(nothing, nothing.fields)} |> keep(columns: ["_time"])', {"_time": _TIME})
 
     def close(self) -> None:
         """Release the connections."""
