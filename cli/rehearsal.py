@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sqlite3
 import tempfile
@@ -21,7 +22,7 @@ from sqlalchemy import URL, select
 
 from cli.opening import wall_clock
 from cli.options import broker_of
-from cli.wiring import Service
+from cli.wiring import Service, wait_until
 from heatwatch.domain.instants import DAY_MS, HOUR_MS, MINUTE_MS, iso
 from heatwatch.domain.register import PointRow
 from heatwatch.errors import BadInput, HeatwatchError
@@ -48,6 +49,7 @@ EVER_MS = 10**15
 MOVE_MS = HOUR_MS
 ARRIVED_AHEAD_MS = 10 * MINUTE_MS
 ARRIVED_LATE_MS = 6 * HOUR_MS
+DRAIN_S = 30.0
 
 Show = Callable[[Progress], None]
 
@@ -135,11 +137,13 @@ def run_through(material: Material, run: Run, stop: threading.Event, show: Show 
             with service.records.write() as session:
                 import_register(session, material.rows, material.name, "", wall_clock())
         done = _published(service, material, run, show)
+        # A step that was sent twice, after a connection that broke, may still be on its way.
+        wait_until(lambda: stop.is_set() or not service.delivery().messages["waiting"], DRAIN_S)
         delivery = service.delivery()
         with service.records.read() as session:
             outcome = outcome_of(session)
     if not delivery.holds or delivery.messages["waiting"]:
-        raise HeatwatchError("the delivery identities do not hold")
+        raise HeatwatchError(f"the delivery identities do not hold: {json.dumps(delivery.as_dict())}")
     return Rehearsed(outcome, done, delivery.as_dict())
 
 
