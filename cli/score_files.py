@@ -66,7 +66,7 @@ def read_scored(found_dir: Path, truth_dir: Path, as_of_ms: int | None = None) -
         raise _nothing_common(found_dir, truth_dir)
     found = {kind: read_intervals(kind, both[0]) for kind, both in files.items()}
     truth = {kind: read_intervals(kind, both[1]) for kind, both in files.items()}
-    times = _readings_span(truth_dir)
+    times = readings_span(truth_dir)
     if as_of_ms is None:
         as_of_ms = _stated(found_dir)
     if as_of_ms is None:
@@ -236,7 +236,7 @@ def _stated(folder: Path) -> int | None:
         raise BadInput("it does not say as_of", where=str(path), mend="give --as-of and remove it") from error
 
 
-def _readings_span(folder: Path) -> tuple[int, int] | None:
+def readings_span(folder: Path) -> tuple[int, int] | None:
     """Return the moments of the first and the last reading in a folder [ms]; None where there is none."""
     path = table_in(folder, "readings")
     if path is None:

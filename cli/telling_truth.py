@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from cli.opening import open_records
 from cli.records import DATA_DIR
 from cli.score_files import TRUTH as PREFIX
-from cli.score_files import read_intervals, table_in
+from cli.score_files import read_intervals, readings_span, table_in
 from dashboards.feed.writing import Writer
 from heatwatch.domain.findings import COLUMNS, FindingKind, SubjectKind
 from heatwatch.domain.instants import HOUR_MS, iso, to_ms
@@ -186,14 +186,12 @@ def _numbered(table: pd.DataFrame) -> pd.DataFrame:
 
 def _as_of(session: Session, folder: Path, tables: Mapping[FindingKind, pd.DataFrame]) -> int:
     """Return up to where both sides are known [ms]: of what came after its last reading the truth says nothing."""
-    judged_ms, readings = as_of(session), table_in(folder, "readings")
-    if readings is None:
+    judged_ms, span = as_of(session), readings_span(folder)
+    if span is None:
         starts = pd.concat([table["start"] for table in tables.values()])
         latest_ms = to_ms(starts.max().to_pydatetime()) if len(starts) else 0
         return latest_ms if judged_ms is None else judged_ms
-    last = instants(read_table(readings, ("time",), (), ())["time"], readings).max()
-    last_ms = to_ms(last.to_pydatetime())
-    return last_ms if judged_ms is None else min(judged_ms, last_ms)
+    return span[1] if judged_ms is None else min(judged_ms, span[1])
 
 
 def _found(session: Session, kind: FindingKind, table: pd.DataFrame, as_of_ms: int) -> Int64:

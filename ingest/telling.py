@@ -5,12 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
-from sqlalchemy import text
-from sqlalchemy.orm import Session
-
 from heatwatch.errors import Unavailable
 from heatwatch.records.database import Records
-from heatwatch.records.schema import JournalPosition
 from heatwatch.usecases.delivery import tell_received
 from ingest.journal import Journal
 
@@ -36,8 +32,6 @@ class Telling:
                 continue
             try:
                 with self._records.write() as session:
-                    if not self._told:
-                        _alone(session)
                     tell_received(session, self._worker, last)
             except Unavailable as error:
                 log.debug("%s; what was received is told later", error)
@@ -47,12 +41,3 @@ class Telling:
     def stop(self) -> None:
         """Let `run` return."""
         self._stopping.set()
-
-
-def _alone(session: Session) -> None:
-    """Wait until nobody is about to write a position, and let nobody begin to before this transaction ends.
-
-    What stores makes the worker's row too, at its first commit: a row that is not there yet cannot be locked.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text(f"LOCK TABLE {JournalPosition.__tablename__} IN EXCLUSIVE MODE"))

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from heatwatch.errors import BadInput
-from heatwatch.secret import one_line
+from heatwatch.secret import one_line, put
 
 MOSQUITTO, GRAFANA, POSTGRES, HEATWATCH = 1883, 472, 999, 10001
 """User ids in the containers; heatwatch's is its group's id, too."""
@@ -144,22 +144,10 @@ class Keeper:
         file = self.file(kept)
         try:
             self._make_folder(file.parent, kept)
-            self._replace(file, kept, text.encode() if isinstance(text, str) else text)
+            owner = (kept.owner, HEATWATCH if kept.shared else ROOT) if self._gives_away else None
+            put(file, text.encode() if isinstance(text, str) else text, mode=self._mode(kept), owner=owner)
         except OSError as error:
             raise BadInput(f"cannot be written: {error.strerror}", where=str(file)) from error
-
-    def _replace(self, file: Path, kept: Kept, content: bytes) -> None:
-        scratch = file.with_name(f".{file.name}.new")
-        scratch.unlink(missing_ok=True)
-        handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-            if self._gives_away:
-                os.fchown(handle, kept.owner, HEATWATCH if kept.shared else ROOT)
-            os.fchmod(handle, self._mode(kept))
-            out.flush()
-            os.fsync(handle)
-        scratch.replace(file)
 
     def _make_folder(self, folder: Path, kept: Kept) -> None:
         """Make a folder in the folder: a whole one is mounted, and its container has to enter it."""

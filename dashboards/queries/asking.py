@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from heatwatch.stores.influx.schema import FieldType, Measurement
+from heatwatch.stores.influx.schema import Measurement
 
 TIME = "Time"
 """The column of times in an answer."""
@@ -252,10 +252,6 @@ class Ask:
     def fields(self) -> list[str]:
         """Return the fields that are read, each once."""
         return list(dict.fromkeys(name for name in self.names() if not self.is_tag(name)))
-
-    def is_number(self, name: str) -> bool:
-        """Whether a name is that of a field with numbers."""
-        return not self.is_tag(name) and self.of.field(name).type in {FieldType.FLOAT, FieldType.INTEGER}
 
     def variables(self) -> set[str]:
         """Return the names of the choices it rests on."""

@@ -146,11 +146,8 @@ def commit_delivery(session: Session, delivery: Delivery) -> int | None:
 
 def tell_received(session: Session, worker: str, last: int) -> None:
     """Tell other processes that a worker has received the messages up to `last`."""
-    row = session.get(JournalPosition, worker, with_for_update=True)
-    if row is None:
-        session.add(JournalPosition(worker=worker, sequence=0, received=last))
-    elif row.received < last:
-        row.received = last
+    row = _position(session, worker)
+    row.received = max(row.received, last)
 
 
 def stored_up_to(session: Session, worker: str) -> int:
@@ -237,15 +234,28 @@ def _balances(line: Mapping[str, int], whole: str) -> bool:
 
 
 def _move(session: Session, delivery: Delivery) -> None:
-    row = session.get(JournalPosition, delivery.worker, with_for_update=True)
-    stored = 0 if row is None else row.sequence
-    if stored != delivery.first - 1:
+    row = _position(session, delivery.worker)
+    if row.sequence != delivery.first - 1:
         raise Damaged(
-            f"message {delivery.first} does not follow {stored}, the last one stored: do two workers have this name?",
+            f"message {delivery.first} does not follow {row.sequence}, the last one stored: "
+            "do two workers have this name?",
             where=f"worker {delivery.worker}",
         )
-    received = max(delivery.last, 0 if row is None else row.received)
+    received = max(delivery.last, row.received)
     session.merge(JournalPosition(worker=delivery.worker, sequence=delivery.last, received=received))
+
+
+def _position(session: Session, worker: str) -> JournalPosition:
+    """Return a worker's position, held to the end of the transaction.
+
+    Where there is none it is made, so that there is something to hold: what stores and what tells may both be first.
+    """
+    row = session.get(JournalPosition, worker, with_for_update=True)
+    if row is not None:
+        return row
+    first = insert_into(session, JournalPosition).values(worker=worker, sequence=0, received=0)
+    session.execute(first.on_conflict_do_nothing())
+    return session.get_one(JournalPosition, worker, with_for_update=True)
 
 
 def _announce(session: Session, delivery: Delivery) -> int | None:

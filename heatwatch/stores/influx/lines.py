@@ -28,14 +28,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from heatwatch.stores.influx.schema import CONFLICT, READING, SOURCE, FieldType, Measurement
+from heatwatch.domain.instants import HOUR_MS
+from heatwatch.stores.influx.schema import CONFLICT, READING, SOURCE
 from heatwatch.stores.readings import Bools, Int32, Int64, ReadingBatch
 
 PRECISION = "ms"
 """The `precision` with which lines are written: times are milliseconds since 1970, UTC."""
 FAR_MS = 9_223_372_036_854
 """InfluxDB holds times from `-FAR_MS` to `FAR_MS` [ms]."""
-LATE_MS = 3_600_000
+LATE_MS = HOUR_MS
 """From more than this on, a difference between arrival and measurement is a field of its own [ms]."""
 
 MEASURED = ("humidity_pct", "battery", "rssi_dbm")
@@ -179,11 +180,6 @@ class Lines:
             nameless = np.nonzero(self.code == self.source.index(""))[0].tolist()
             found |= dict.fromkeys(nameless, "a reading without a source")
         return found
-
-
-def fields_of(measurement: Measurement, kind: FieldType) -> list[str]:
-    """Return the names of its fields of a type."""
-    return [field.name for field in measurement.fields if field.type is kind]
 
 
 def _encoded(text: str) -> str:

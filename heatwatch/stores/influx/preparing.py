@@ -5,7 +5,6 @@ What is there already stays; asked again, nothing changes. Secrets go to files, 
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ from urllib3.util import make_headers
 
 from heatwatch.domain.instants import DAY_MS
 from heatwatch.errors import BadInput, Unavailable
-from heatwatch.secret import one_line
+from heatwatch.secret import one_line, put
 
 DAY_S = DAY_MS // 1000
 NOT_FOUND, UNAUTHORIZED, FORBIDDEN = 404, 401, 403
@@ -293,15 +292,7 @@ class _Asking:
 def write_secret(file: Path, word: str, *, shared: bool = False) -> None:
     """Put a secret into a file of its own, whole or not at all; others may read it only where it is `shared`."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    scratch = file.with_name(f".{file.name}.new")
-    scratch.unlink(missing_ok=True)
-    handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as out:
-        out.write(f"{word}\n")
-        out.flush()
-        os.fsync(out.fileno())
-    scratch.chmod(0o644 if shared else 0o600)
-    scratch.replace(file)
+    put(file, f"{word}\n".encode(), mode=0o644 if shared else 0o600)
 
 
 def _name(text: str) -> str:

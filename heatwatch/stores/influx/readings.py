@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
+from heatwatch.domain.instants import DAY_MS, HOUR_MS
 from heatwatch.stores.influx.asking import Asked, Asking, Points
 from heatwatch.stores.influx.lines import FAR_MS, LATE_MS, Lines, source_of, tag_of
 from heatwatch.stores.influx.rows import VALUE, Rows
@@ -44,8 +45,7 @@ Turn = Callable[[], AbstractContextManager[bool]]
 
 CHUNK_ROWS = 20_000
 """So many rows are sent at once: some 3 MB. More is no faster, and a server answers what takes long with a timeout."""
-DAY_MS = 86_400_000
-NEAR_MS = 3_600_000
+NEAR_MS = HOUR_MS
 MOST_SLICES = 64
 _WHOLE = ("arrived_ms", "temperature_c", "humidity_pct", "battery", "rssi_dbm", "born", "flags", "not_finite")
 _SPEAKING = ("arrived_ms", "temperature_c", "battery", "flags", "not_finite")
